@@ -1,0 +1,43 @@
+/* wav.h - audio files in: every PCM width and float, any rate, any number of channels.
+ *
+ * Errors are ASD_E_DATA and name the file, what was found and what was wanted: empty, truncated,
+ * not audio, zero frames, NaN or Inf samples. Nothing is skipped in silence.
+ */
+#ifndef ASD_AUDIO_WAV_H
+#define ASD_AUDIO_WAV_H
+
+#include "base/status.h"
+
+#include <stdint.h>
+
+typedef struct asd_wav_info {
+    int64_t frames; /* samples a channel, at the file's rate */
+    int     channels;
+    int     rate_hz;
+    int     bits; /* 8 16 24 32; 32 and 64 with is_float */
+    int     is_float;
+} asd_wav_info;
+
+/* Header only, checked against the file's length (a header that promises more than the file holds
+ * is an error). */
+asd_status asd_wav_probe(const char *path, asd_wav_info *info);
+
+/* Which channel a caller hears. near = channel 0, far = channel 1 (dcase2026 2.6); mono files have
+ * only near. */
+typedef enum asd_channel { ASD_HEAR_NEAR, ASD_HEAR_FAR, ASD_HEAR_MEAN } asd_channel;
+
+/* One channel as float in [-1, 1) (int16 / 32768), resampled with soxr's high quality to rate_hz
+ * when the file has another rate (0 = keep the file's). *x: (*n) samples, caller frees with free().
+ */
+asd_status asd_wav_read(const char *path, asd_channel channel, int rate_hz, float **x, int64_t *n,
+                        asd_wav_info *info);
+
+/* All channels, interleaved as stored: *x: (frames, channels). Caller frees. */
+asd_status asd_wav_read_all(const char *path, int rate_hz, float **x, asd_wav_info *info);
+
+/* 16-bit PCM, atomically; x: (frames, channels) in [-1, 1], clipped, rounded to nearest even of x *
+ * 32768. */
+asd_status asd_wav_write16(const char *path, const float *x, int64_t frames, int channels,
+                           int rate_hz);
+
+#endif

@@ -1,0 +1,20 @@
+/* par.h - work on all cores whose result does not know how many cores there were.
+ *
+ * A loop is cut into chunks whose number and borders depend on the problem only. A chunk is done by
+ * one thread from start to end, and chunks never add into the same memory, so any number of threads
+ * gives the same bits. Inside a chunk a nested asd_par_for runs serially.
+ */
+#ifndef ASD_BASE_PAR_H
+#define ASD_BASE_PAR_H
+
+#include <stdint.h>
+
+typedef void (*asd_par_fn)(void *ctx, int64_t chunk);
+
+/* Calls fn(ctx, 0 .. n_chunks-1), each once, in any order. Allocates nothing. */
+void asd_par_for(int64_t n_chunks, asd_par_fn fn, void *ctx);
+
+int  asd_par_threads(void);      /* threads that asd_par_for may use now: 1 inside a chunk */
+void asd_par_set_threads(int n); /* -j N; 0 = OMP_NUM_THREADS or all cores */
+
+#endif
