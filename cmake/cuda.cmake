@@ -1,0 +1,56 @@
+# The CUDA half: found by itself, never needed.
+#
+#   ASD_CUDA=AUTO  used when a toolkit is found; its absence is said in one line and nothing else changes
+#   ASD_CUDA=ON    required: no toolkit is an error
+#   ASD_CUDA=OFF   not looked for
+#
+# Adds kernels/*.cu and cuda/*.cu to the target `asd` and defines ASD_WITH_CUDA=1 for it and its users.
+set(ASD_CUDA AUTO CACHE STRING "CUDA half of the library: AUTO, ON or OFF")
+set_property(CACHE ASD_CUDA PROPERTY STRINGS AUTO ON OFF)
+if(NOT ASD_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "ASD_CUDA is \"${ASD_CUDA}\"; valid: AUTO, ON, OFF")
+endif()
+
+# The oldest toolkit that compiles for an architecture.
+set(ASD_CUDA_SINCE_80 11.0)
+set(ASD_CUDA_SINCE_86 11.1)
+set(ASD_CUDA_SINCE_89 11.8)
+set(ASD_CUDA_SINCE_90a 12.0)
+set(ASD_CUDA_SINCE_100 12.8)
+set(ASD_CUDA_SINCE_120 12.8)
+
+set(ASD_CUDA_USED OFF)
+if(NOT ASD_CUDA STREQUAL OFF)
+  file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cu ${PROJECT_SOURCE_DIR}/cuda/*.cu)
+  find_package(CUDAToolkit QUIET)
+  if(NOT CUDAToolkit_FOUND AND ASD_CUDA STREQUAL ON)
+    message(FATAL_ERROR "ASD_CUDA=ON, and no CUDA toolkit was found. Put nvcc on PATH or set CUDAToolkit_ROOT.")
+  elseif(NOT CUDAToolkit_FOUND)
+    message(STATUS "CUDA: no toolkit found, building for the CPU alone")
+  elseif(NOT CUDA_SOURCES)
+    message(STATUS "CUDA: toolkit ${CUDAToolkit_VERSION} found; there is no CUDA source in this tree, building for the CPU alone")
+  else()
+    if(NOT CMAKE_CUDA_COMPILER)
+      set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
+    endif()
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+      set(known)
+      foreach(architecture 80 86 89 90a 100 120)
+        if(NOT CUDAToolkit_VERSION VERSION_LESS ASD_CUDA_SINCE_${architecture})
+          list(APPEND known ${architecture})
+        else()
+          message(STATUS "CUDA: sm_${architecture} left out, it needs toolkit ${ASD_CUDA_SINCE_${architecture}}")
+        endif()
+      endforeach()
+      set(CMAKE_CUDA_ARCHITECTURES "${known}" CACHE STRING "CUDA architectures to compile for")
+    endif()
+    enable_language(CUDA)
+    set(CMAKE_CUDA_STANDARD 17)
+    message(STATUS "CUDA: toolkit ${CUDAToolkit_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
+    target_sources(asd PRIVATE ${CUDA_SOURCES})
+    target_compile_definitions(asd PUBLIC ASD_WITH_CUDA=1)
+    # Static runtime: a program built here starts on a machine that has the driver alone.
+    target_link_libraries(asd PUBLIC CUDA::cudart_static)
+    set(ASD_CUDA_USED ON)
+  endif()
+endif()
