@@ -37,7 +37,7 @@ typedef struct asd_opt {
     asd_opt_type type;
     size_t       offset;   /* of the value in the struct                                      */
     const char  *def;      /* default as a user would write it; NULL = required or absent     */
-    double       min, max; /* inclusive range of INT and REAL; count range of LIST            */
+    double       min, max; /* inclusive range of INT and REAL; count of LIST (max 0: any)     */
     const char  *choices;  /* "cpu|cuda|auto" for CHOICE, else NULL                           */
     const char  *unit;     /* "Hz", "clips", or "": also the metavariable in --help           */
     const char  *text;     /* one sentence without full stop                                  */
@@ -59,41 +59,62 @@ typedef struct asd_operands {
 } asd_operands;
 
 /* Fills *values (defaults first, then argv[1..]) and *operands. -h/--help prints help to stdout and
- * -V/--version the version; both then set *exit_now = 1 and return ASD_OK. `--` ends options.
- * Errors are ASD_E_USAGE. On any return asd_opts_clear may be called on values. */
+ * -V/--version the version; both then set *exit_now = 1 and return ASD_OK. `--` ends options; a
+ * lone "-" is an operand; options and operands may mix: argv is reordered so that operands stand
+ * together. Given twice, the last value counts; a LIST collects all, and the first one given
+ * replaces its default. An INT, REAL, BOOL or CHOICE without default must be given. Errors are
+ * ASD_E_USAGE. On any return asd_opts_clear may be called on values. */
 asd_status asd_opts_parse(const asd_command *command, int argc, char **argv, void *values,
                           asd_operands *operands, int *exit_now);
 void       asd_opts_clear(const asd_opt *opts, void *values);
 void       asd_opts_help(const asd_command *command, FILE *out);
 
-/* Sets one value from text, with full-parse and range checks. `where` begins the error
- * ("recipe.yaml:3:5: train.lr" or "--bootstrap"). */
+/* The most choices one CHOICE may have, plus one. */
+#define ASD_OPT_MAX_CHOICES 32
+
+/* Sets one value from text, with full-parse and range checks; a LIST appends the text. `where`
+ * begins the error ("recipe.yaml:3:5: train.lr" or "--bootstrap"). */
 asd_status asd_opt_set(const asd_opt *opt, void *values, const char *text, const char *where,
                        asd_status code);
+/* Whatever values held before is overwritten, not freed. */
 asd_status asd_opts_defaults(const asd_opt *opts, void *values);
-/* Writes the value as a user would write it in YAML flow style. */
+/* Frees and zeroes one value: 0, NULL, the empty list, the first choice. */
+void asd_opt_reset(const asd_opt *opt, void *values);
+/* Writes the value as a user would write it in YAML flow style. An absent TEXT is `null`. */
 void asd_opt_print(const asd_opt *opt, const void *values, FILE *out);
+/* "1024", "9e15": a bound of the table. Returns buf. */
+const char *asd_opt_number(double x, char *buf, size_t size);
+/* What stands for the value in --help: "N", "FILE", "cpu|cuda"; "" for a FLAG. Returns buf. */
+const char *asd_opt_metavariable(const asd_opt *opt, char *buf, size_t size);
 
-/* The candidate with the least edit distance, or NULL if none is near (distance <= 1 + length / 3).
- */
+/* The candidate with the least edit distance (distance <= 1 + length / 3), else the only one that
+ * begins with name, else NULL. */
 const char *asd_nearest(const char *name, const char *const *candidates, int64_t n);
 
-/* Options that every program has; place these rows in a program's table with the struct that holds
- * them first. -q -v --json -n/--dry-run -j/--jobs -f/--force */
+/* Options of all programs. ASD_COMMON_OPTS are the rows that every program has; --json,
+ * -n/--dry-run and -f/--force are added by those that have them. Place the rows in a program's
+ * table with asd_common as the first member of its struct. */
 typedef struct asd_common {
     int     quiet, verbose, json, dry_run, force;
     int64_t jobs;
 } asd_common;
+#define ASD_COMMON_FLAG(key, letter, field, text)                                                  \
+    {                                                                                              \
+        key, letter, ASD_OPT_FLAG, offsetof(asd_common, field), "0", 0, 1, NULL, "", text          \
+    }
 #define ASD_COMMON_OPTS                                                                            \
-    {"quiet", 'q',  ASD_OPT_FLAG, offsetof(asd_common, quiet), "0", 0,                             \
-     1,       NULL, "",           "say only what went wrong"},                                     \
-        {"verbose", 'v', ASD_OPT_FLAG, offsetof(asd_common, verbose), "0", 0, 1,                   \
-         NULL,      "",  "say more"},                                                              \
+    ASD_COMMON_FLAG("quiet", 'q', quiet, "say only what went wrong"),                              \
+        ASD_COMMON_FLAG("verbose", 'v', verbose, "say more"),                                      \
     {                                                                                              \
         "jobs", 'j', ASD_OPT_INT, offsetof(asd_common, jobs), "0", 0, 1024, NULL, "N",             \
             "threads; 0 = OMP_NUM_THREADS or all cores"                                            \
     }
-/* Sets log level and threads from the common options. */
+#define ASD_JSON_OPT ASD_COMMON_FLAG("json", 0, json, "print the result as JSON")
+#define ASD_DRY_RUN_OPT                                                                            \
+    ASD_COMMON_FLAG("dry-run", 'n', dry_run, "say what would be done, do nothing")
+#define ASD_FORCE_OPT ASD_COMMON_FLAG("force", 'f', force, "overwrite what is there")
+
+/* Sets log level and threads from the common options; --quiet wins over --verbose. */
 void asd_common_apply(const asd_common *c, const char *program);
 
 #endif
