@@ -37,7 +37,7 @@ static const asd_opt table[] = {
     {"official-csv-of-the-evaluator", 'o', ASD_OPT_TEXT, AT(output), NULL, 0, 0, NULL, "FILE",
      "write the official CSV"},
     {"set", 0, ASD_OPT_LIST, AT(sets), "[a=1, b=2]", 0, 3, NULL, "key=VALUE", "set a recipe key"},
-    {NULL}};
+    {0}};
 
 static const asd_command command = {
     "asd-test run",
@@ -221,7 +221,7 @@ static void test_required(void **state)
     static const asd_opt rows[] = {
         {"needed", 0, ASD_OPT_INT, AT(needed), NULL, 0, 9, NULL, "", "a number"},
         {"set", 0, ASD_OPT_LIST, AT(sets), NULL, 1, 0, NULL, "", "at least one, no upper limit"},
-        {NULL}};
+        {0}};
     static const asd_command c = {"asd-test", "", "About.", rows, 0, 0, NULL};
     values                   v;
     asd_operands             ops;

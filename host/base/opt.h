@@ -48,7 +48,7 @@ typedef struct asd_command {
     const char    *name;     /* "asd-eval omega"                                             */
     const char    *operands; /* "SCORES", "[INPUT...]"                                       */
     const char    *about;    /* one paragraph; lines separated by \n                         */
-    const asd_opt *opts;     /* ends with key NULL                                           */
+    const asd_opt *opts;     /* ends with a row {0}                                          */
     int            min_operands, max_operands; /* max < 0: any number                        */
     const char    *examples; /* shown last; NULL for none                                    */
 } asd_command;
