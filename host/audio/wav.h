@@ -1,7 +1,9 @@
 /* wav.h - audio files in: every PCM width and float, any rate, any number of channels.
  *
  * Errors are ASD_E_DATA and name the file, what was found and what was wanted: empty, truncated,
- * not audio, zero frames, NaN or Inf samples. Nothing is skipped in silence.
+ * not audio, zero frames, NaN or Inf samples. Nothing is skipped in silence. What counts as a whole
+ * WAV file is said in wav_header.h; the content decides, and a name that does not end in .wav is an
+ * error. Readers allocate only what they return, plus 64 KiB on the stack. Thread-safe.
  */
 #ifndef ASD_AUDIO_WAV_H
 #define ASD_AUDIO_WAV_H
@@ -14,7 +16,7 @@ typedef struct asd_wav_info {
     int64_t frames; /* samples a channel, at the file's rate */
     int     channels;
     int     rate_hz;
-    int     bits; /* 8 16 24 32; 32 and 64 with is_float */
+    int     bits; /* 8 (unsigned) 16 24 32; 32 and 64 with is_float */
     int     is_float;
 } asd_wav_info;
 
@@ -32,11 +34,21 @@ typedef enum asd_channel { ASD_HEAR_NEAR, ASD_HEAR_FAR, ASD_HEAR_MEAN } asd_chan
 asd_status asd_wav_read(const char *path, asd_channel channel, int rate_hz, float **x, int64_t *n,
                         asd_wav_info *info);
 
-/* All channels, interleaved as stored: *x: (frames, channels). Caller frees. */
+/* The same check of every sample without keeping any: the whole file is read, in bounded memory. */
+asd_status asd_wav_verify(const char *path, asd_wav_info *info);
+
+/* All channels, interleaved as stored: *x: (frames, channels). Caller frees. info->frames and
+ * info->rate_hz describe *x, that is after resampling; bits and is_float describe the file. */
 asd_status asd_wav_read_all(const char *path, int rate_hz, float **x, asd_wav_info *info);
 
+/* 16-bit files without any conversion, into the caller's memory (a pinned ring, say).
+ * channel >= 0: x: (frames); channel -1: all, x: (frames, channels). cap: values that x takes; a
+ * file that needs more, has another width or lacks the channel is ASD_E_DATA. */
+asd_status asd_wav_read_i16(const char *path, int channel, int16_t *x, int64_t cap,
+                            asd_wav_info *info);
+
 /* 16-bit PCM, atomically; x: (frames, channels) in [-1, 1], clipped, rounded to nearest even of x *
- * 32768. */
+ * 32768. NaN or Inf is ASD_E_NUMERIC. */
 asd_status asd_wav_write16(const char *path, const float *x, int64_t frames, int channels,
                            int rate_hz);
 
