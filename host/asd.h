@@ -11,7 +11,6 @@
 #include "base/status.h"
 #include "base/file.h"
 #include "base/rng.h"
-#include "base/cfg.h"
 #include "audio/wav.h"
 #include "data/dataset.h"
 #include "score/scores.h"

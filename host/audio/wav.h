@@ -12,6 +12,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct asd_wav_info {
     int64_t frames; /* samples a channel, at the file's rate */
     int     channels;
@@ -52,4 +56,7 @@ asd_status asd_wav_read_i16(const char *path, int channel, int16_t *x, int64_t c
 asd_status asd_wav_write16(const char *path, const float *x, int64_t frames, int channels,
                            int rate_hz);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -8,6 +8,10 @@
 
 #include "base/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct asd_arena {
     char  *base;
     size_t size; /* bytes in the block */
@@ -42,4 +46,7 @@ static inline void asd_arena_reset(asd_arena *a, size_t mark)
  * overflows. */
 void *asd_calloc_aligned(size_t count, size_t size);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -17,6 +17,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct asd_outfile {
     FILE *stream; /* NULL when closed */
     char  path[PATH_MAX];
@@ -57,4 +61,7 @@ void       asd_names_free(asd_names *names);
 void       asd_hash_bytes(const void *data, size_t size, char hex[33]);
 asd_status asd_hash_file(const char *path, char hex[33]);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

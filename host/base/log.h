@@ -12,6 +12,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum asd_log_level { ASD_LOG_WARN, ASD_LOG_NOTE, ASD_LOG_DETAIL } asd_log_level;
 
 void asd_log_setup(const char *program, asd_log_level level, int rank);
@@ -49,4 +53,7 @@ const char *asd_format_seconds(double seconds, char *buf, size_t size);
  * and returns the process exit code. */
 int asd_main_end(asd_status st);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -16,6 +16,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum asd_opt_type {
     ASD_OPT_FLAG,   /* int        0, or 1 when given; takes no argument                        */
     ASD_OPT_BOOL,   /* int        true | false                                                 */
@@ -117,4 +121,7 @@ typedef struct asd_common {
 /* Sets log level and threads from the common options; --quiet wins over --verbose. */
 void asd_common_apply(const asd_common *c, const char *program);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

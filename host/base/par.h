@@ -9,6 +9,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef void (*asd_par_fn)(void *ctx, int64_t chunk);
 
 /* Calls fn(ctx, 0 .. n_chunks-1), each once, in any order. Allocates nothing. */
@@ -17,4 +21,7 @@ void asd_par_for(int64_t n_chunks, asd_par_fn fn, void *ctx);
 int  asd_par_threads(void);      /* threads that asd_par_for may use now: 1 inside a chunk */
 void asd_par_set_threads(int n); /* -j N; 0 = OMP_NUM_THREADS or all cores */
 
+#ifdef __cplusplus
+}
+#endif
 #endif

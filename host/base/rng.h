@@ -15,6 +15,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum asd_rng_purpose {
     ASD_RNG_INIT = 1,  /* parameter initialisation: a = machine hash, b = parameter index   */
     ASD_RNG_ORDER,     /* order of the training rows: a = machine hash, b = epoch           */
@@ -46,4 +50,7 @@ void asd_rng_permutation(asd_rng *r, int64_t n, int32_t *out);
 /* 64-bit FNV-1a of a text: a stable coordinate for a machine's name. */
 uint64_t asd_rng_hash(const char *text);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -12,6 +12,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum asd_domain { ASD_DOMAIN_UNKNOWN = -1, ASD_SOURCE, ASD_TARGET } asd_domain;
 typedef enum asd_condition { ASD_COND_UNKNOWN = -1, ASD_NORMAL, ASD_ANOMALY } asd_condition;
 typedef enum asd_split { ASD_SPLIT_UNKNOWN = -1, ASD_TRAIN, ASD_TEST } asd_split;
@@ -77,4 +81,7 @@ asd_status asd_dataset_labels(const asd_machine *m, asd_clip_name *out);
  * names (45 on the 2026 development set), times channels (90). */
 int64_t asd_dataset_n_labels(const asd_dataset *d, int channels);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -11,6 +11,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct asd_score_set {
     char   *machine;
     int     section;
@@ -35,4 +39,7 @@ asd_status asd_scores_read(const char *folder, asd_scores *out);
 asd_status asd_score_set_write(const char *folder, const asd_score_set *set);
 void       asd_scores_clear(asd_scores *s);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
