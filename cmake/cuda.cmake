@@ -45,9 +45,11 @@ if(NOT ASD_CUDA STREQUAL OFF)
       set(CMAKE_CUDA_ARCHITECTURES "${known}" CACHE STRING "CUDA architectures to compile for")
     endif()
     enable_language(CUDA)
-    set(CMAKE_CUDA_STANDARD 17)
     message(STATUS "CUDA: toolkit ${CUDAToolkit_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
     target_sources(asd PRIVATE ${CUDA_SOURCES})
+    # The target is older than the language, so nothing of this comes by itself.
+    set_target_properties(asd PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
+      CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
     target_compile_definitions(asd PUBLIC ASD_WITH_CUDA=1)
     # Static runtime: a program built here starts on a machine that has the driver alone.
     target_link_libraries(asd PUBLIC CUDA::cudart_static)
