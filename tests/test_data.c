@@ -334,6 +334,7 @@ static void test_bad_folders(void **state)
         {"fan/test/more/section_00_0009.wav", "more: a folder among the clips"},
         {"fan/test/a,b.wav", "a comma, quote or slash"},
         {"fan/source_test/section_00_0000.wav", "this name is there twice"},
+        {"fan/section_00_0000.wav", "a clip beside the train and test folders"},
         {"fan/target_test/readme.txt", "target_test: no .wav files"},
     };
     asd_dataset d;

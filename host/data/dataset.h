@@ -59,6 +59,14 @@ typedef struct asd_dataset {
     int64_t      n;
 } asd_dataset;
 
+/* Failures that were collected, in the order they were met; the texts name the files. */
+typedef struct asd_problems {
+    char  **text; /* (n) */
+    int64_t n;
+} asd_problems;
+asd_status asd_problems_add(asd_problems *p, const char *text); /* copies; ASD_E_OOM */
+void       asd_problems_clear(asd_problems *p);
+
 /* root: holds dev_data/raw/<machine> and eval_data/raw/<machine> (also without raw, and under
  * data/dcase20NNt2/), or machine folders side by side, or is itself one machine folder. A machine
  * folder holds train, test, or 2021's source_test and target_test; other folders in it are named in
@@ -71,6 +79,10 @@ typedef struct asd_dataset {
  * several.
  */
 asd_status asd_dataset_open(const char *root, char *const *only, int64_t n_only, asd_dataset *out);
+/* The same, but what is wrong with single files and folders is collected instead of returned, and
+ * what it concerns is left out of the data set. problems: zeroed by the caller. */
+asd_status asd_dataset_survey(const char *root, char *const *only, int64_t n_only,
+                              asd_problems *problems, asd_dataset *out);
 void       asd_dataset_clear(asd_dataset *d); /* safe on a zeroed struct, and twice */
 
 /* What the names of m's test clips say, for scoring and scan alone: out: (m->n_test), in the order

@@ -28,6 +28,7 @@ static int is_machine_folder(const char *folder)
 
 static asd_status add_machine(asd_found *f, const char *name, const char *folder)
 {
+    ASD_TRY(asd_clip_name_check(name)); /* it becomes part of CSV file names */
     asd_found_machine *more = realloc(f->machine, (size_t)(f->n + 1) * sizeof *more);
     if (!more)
         return ASD_FAIL(ASD_E_OOM, "%s: no memory for a machine", folder);

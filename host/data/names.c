@@ -11,6 +11,8 @@
  */
 #include "data/dataset.h"
 
+#include "base/utf8.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,25 +63,8 @@ static const char *bad_bytes(const char *name)
             return "a control character";
         if (*p == ',' || *p == '"' || *p == '/')
             return "a comma, quote or slash";
-        if (*p < 0x80)
-            continue;
-        int      more  = *p >= 0xF0 ? 3 : *p >= 0xE0 ? 2 : 1;
-        unsigned value = *p & (0x3Fu >> more);
-        if (*p < 0xC2 || *p > 0xF4)
-            return "bytes that are not UTF-8";
-        for (int i = 1; i <= more; ++i) {
-            if ((p[i] & 0xC0) != 0x80)
-                return "bytes that are not UTF-8";
-            value = value << 6 | (p[i] & 0x3Fu);
-        }
-        if (value < (more == 3   ? 0x10000u
-                     : more == 2 ? 0x800u
-                                 : 0x80u) ||
-            value > 0x10FFFF || (value >= 0xD800 && value < 0xE000))
-            return "bytes that are not UTF-8";
-        p += more;
     }
-    return NULL;
+    return asd_utf8_valid(name) ? NULL : "bytes that are not UTF-8";
 }
 
 /* Copies name without ".wav" (any case). */
@@ -88,12 +73,12 @@ static asd_status take_stem(const char *name, char stem[MAX_NAME + 1])
     size_t      n   = strlen(name);
     const char *bad = bad_bytes(name);
     if (bad)
-        return ASD_FAIL(ASD_E_DATA, "clip name \"%.200s\" holds %s", name, bad);
+        return ASD_FAIL(ASD_E_DATA, "name \"%.200s\" holds %s", name, bad);
     if (n >= 4 && !strcasecmp(name + n - 4, ".wav"))
         n -= 4;
     if (n > MAX_NAME)
-        return ASD_FAIL(ASD_E_DATA, "clip name \"%.60s...\" has %zu characters; want at most %d",
-                        name, n, MAX_NAME);
+        return ASD_FAIL(ASD_E_DATA, "name \"%.60s...\" has %zu characters; want at most %d", name,
+                        n, MAX_NAME);
     memcpy(stem, name, n);
     stem[n] = 0;
     return ASD_OK;
