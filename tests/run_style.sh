@@ -61,7 +61,7 @@ may_include() { # the rooms that a file of room $1 may include from, its own lef
     models | heads) echo "base kernels nn" ;;
     data) echo "base audio" ;;
     detect) echo "base kernels nn" ;;
-    score) echo "base" ;;
+    score) echo "base data" ;; # data: the grammar of labelled names
     cuda) echo "" ;;
     tools) echo "base audio nn models heads data detect score kernels cuda" ;;
     *) echo "?" ;;

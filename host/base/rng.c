@@ -50,6 +50,53 @@ uint32_t asd_rng_u32(asd_rng *r)
     return r->block[4 - r->left--];
 }
 
+/* LANES counters go through the ten rounds side by side: a round is two multiplications that wait
+ * for the round before, so one counter alone leaves the multiplier idle. Constants as in
+ * Random123's philox4x32. */
+enum { LANES = 4 };
+
+static void four_blocks(const asd_rng *r, uint32_t *out)
+{
+    uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES], k0 = r->key[0], k1 = r->key[1];
+    for (int i = 0; i < LANES; ++i) {
+        c0[i] = r->counter[0] + (uint32_t)i;
+        c1[i] = r->counter[1];
+        c2[i] = r->counter[2];
+        c3[i] = r->counter[3];
+    }
+    for (int round = 0; round < 10; ++round) {
+        for (int i = 0; i < LANES; ++i) {
+            uint64_t a = (uint64_t)0xD2511F53u * c0[i], b = (uint64_t)0xCD9E8D57u * c2[i];
+            c0[i] = (uint32_t)(b >> 32) ^ c1[i] ^ k0;
+            c1[i] = (uint32_t)b;
+            c2[i] = (uint32_t)(a >> 32) ^ c3[i] ^ k1;
+            c3[i] = (uint32_t)a;
+        }
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    for (int i = 0; i < LANES; ++i) {
+        out[4 * i]     = c0[i];
+        out[4 * i + 1] = c1[i];
+        out[4 * i + 2] = c2[i];
+        out[4 * i + 3] = c3[i];
+    }
+}
+
+void asd_rng_fill_u32(asd_rng *r, int64_t n, uint32_t *out)
+{
+    ASD_ASSERT(n >= 0);
+    int64_t i = 0;
+    while (i < n && r->left)
+        out[i++] = asd_rng_u32(r);
+    for (; n - i >= 4 * LANES && r->counter[0] <= UINT32_MAX - LANES; i += 4 * LANES) {
+        four_blocks(r, out + i);
+        r->counter[0] += LANES;
+    }
+    while (i < n)
+        out[i++] = asd_rng_u32(r);
+}
+
 uint64_t asd_rng_u64(asd_rng *r)
 {
     uint64_t lo = asd_rng_u32(r);

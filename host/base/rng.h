@@ -41,6 +41,8 @@ typedef struct asd_rng {
 void     asd_rng_init(asd_rng *r, uint64_t seed, asd_rng_purpose purpose, uint64_t a, uint64_t b);
 uint32_t asd_rng_u32(asd_rng *r);
 uint64_t asd_rng_u64(asd_rng *r);
+/* The next n words, the same as n calls of asd_rng_u32 but several times as fast. out: (n) */
+void     asd_rng_fill_u32(asd_rng *r, int64_t n, uint32_t *out);
 double   asd_rng_uniform(asd_rng *r); /* [0, 1), 53 bits                      */
 double   asd_rng_range(asd_rng *r, double lo, double hi);
 double   asd_rng_normal(asd_rng *r);            /* mean 0, standard deviation 1 (Box-Muller) */

@@ -110,10 +110,14 @@ typedef struct asd_omega {
 asd_status asd_omega_compute(const asd_eval *e, const asd_omega_options *options, asd_omega *out);
 void       asd_omega_clear(asd_omega *o);
 
-/* {"schema": "asd.omega/1", ...} as one line. */
+/* {"schema": "asd.omega/1", ...} as one line; NaN (no interval, no decisions) is null. */
 asd_status asd_omega_print_json(const asd_omega *o, FILE *out);
 /* For people: percent, two decimals, intervals, at most 100 columns, the worst cell marked. */
 void asd_omega_print_table(const asd_omega *o, FILE *out);
+/* Several systems: {"schema": "asd.omega-list/1", "systems": [{"name": ..., "schema":
+ * "asd.omega/1", ...}]}, and one line for each. o, name: (n) */
+asd_status asd_omega_list_print_json(const asd_omega *o, char *const *name, int64_t n, FILE *out);
+void       asd_omega_list_print_table(const asd_omega *o, char *const *name, int64_t n, FILE *out);
 
 /* Harmonic mean of n values, each not under e = 2^-52. */
 double asd_harmonic_mean(const double *v, int64_t n);
