@@ -344,6 +344,10 @@ static void test_print(void **state)
     assert_prints("level", &v, "0.1");
     v.level = 1.0 / 3;
     assert_prints("level", &v, "0.3333333333333333");
+    v.level = 1e-8;
+    assert_prints("level", &v, "1e-8");
+    v.level = 1e300;
+    assert_prints("level", &v, "1e300");
     assert_prints("exact", &v, "true");
     assert_prints("device", &v, "cuda");
     assert_prints("quiet", &v, "0");

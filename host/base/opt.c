@@ -55,17 +55,27 @@ void asd_opts_clear(const asd_opt *opts, void *values)
         asd_opt_reset(opts, values);
 }
 
-/* "0", "1e9", "0.9999": numbers of the table as a person writes them. */
+/* 9e+15 -> 9e15, 1e-08 -> 1e-8 */
+static void trim_exponent(char *number)
+{
+    char *e = strchr(number, 'e');
+    if (!e)
+        return;
+    char *to     = e[1] == '-' ? e + 2 : e + 1;
+    char *digits = e + 2 + strspn(e + 2, "0");
+    memmove(to, digits, strlen(digits) + 1);
+}
+
 const char *asd_opt_number(double x, char *buf, size_t size)
 {
     if (fabs(x) < 1e7 && x == floor(x)) {
         snprintf(buf, size, "%.0f", x);
         return buf;
     }
-    snprintf(buf, size, "%.15g", x);
-    char *e = strchr(buf, 'e');
-    if (e && e[1] == '+') /* 9e+15 -> 9e15 */
-        memmove(e + 1, e + 2, strlen(e + 2) + 1);
+    snprintf(buf, size, "%g", x);
+    if (strtod(buf, NULL) != x)
+        snprintf(buf, size, "%.15g", x);
+    trim_exponent(buf);
     return buf;
 }
 
@@ -288,6 +298,7 @@ static void print_real(double x, FILE *out)
         if (strtod(buf, NULL) == x)
             break;
     }
+    trim_exponent(buf);
     fputs(buf, out);
 }
 
@@ -302,8 +313,9 @@ void asd_opt_print(const asd_opt *opt, const void *values, FILE *out)
     case ASD_OPT_INT: fprintf(out, "%lld", (long long)*(const int64_t *)p); break;
     case ASD_OPT_REAL: print_real(*(const double *)p, out); break;
     case ASD_OPT_CHOICE:
-        ASD_ASSERT(choice_name(opt->choices, *(const int *)p, name, sizeof name));
-        print_text(name, out);
+        if (!choice_name(opt->choices, *(const int *)p, name, sizeof name))
+            asd_assert_failed(__FILE__, __LINE__, opt->key);
+        fputs(name, out);
         break;
     case ASD_OPT_TEXT:
         if (*(char *const *)p)
