@@ -45,7 +45,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
     esac
     shift 2
 done
-[ "${1:-}" = -- ] && [ $# -ge 2 ] || die "no command; usage: fresh-machine.sh [options] -- COMMAND..."
+[ $# -ge 2 ] || die "no command; usage: fresh-machine.sh [options] -- COMMAND..."
 shift
 [ "$(id -u)" = 0 ] || die "laying a machine needs root"
 command -v debootstrap >/dev/null || die "debootstrap is missing: apt-get install debootstrap"
@@ -79,6 +79,7 @@ else
 fi
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 [ -z "$apt_conf" ] || cp "$apt_conf" "$root/etc/apt/apt.conf.d/99fresh-machine"
+chmod 755 "$root" # mktemp closes it, and apt drops to a user that must read it
 printf 'fresh-machine: bare system in %d s\n' $((SECONDS - began))
 
 id=$(git -C "$source" rev-parse "$commit")

@@ -50,6 +50,10 @@ if [ $list_only = 1 ]; then
     exit 0
 fi
 
+if [ "${ASD_USE_INSTALLED:-0}" = 1 ]; then
+    echo "packages: left alone (ASD_USE_INSTALLED=1)"
+    exit 0
+fi
 system=unknown
 if [ -r /etc/os-release ]; then
     system=$(. /etc/os-release && printf '%s %s' "${ID:-unknown}" "${VERSION_ID:-}")
@@ -59,11 +63,8 @@ if [ "$system" != "debian 12" ]; then
         printf 'install-deps: this is made for Debian 12, and here is "%s".\n' "$system"
         printf 'Install these (names are Debian'\''s) and build with cmake, see docs/install.md:\n'
         printf '  %s\n' "${packages[*]}"
-        printf 'or run it in a Debian 12 container. Where the packages are in place, ASD_USE_INSTALLED=1 goes on without this check.\n'
+        printf 'or work in a Debian 12 container. With the packages in place, set ASD_USE_INSTALLED=1 to go on.\n'
     } >&2
-    if [ "${ASD_USE_INSTALLED:-0}" = 1 ]; then
-        exit 0
-    fi
     exit 1
 fi
 

@@ -97,7 +97,7 @@ if [ -f kernels/ops.def ]; then
         where=$(grep -lE "asd_op +asd_op_$op\b" kernels/*.c || true)
         if [ -z "$where" ]; then
             echo "kernels/ops.def: no kernels/*.c defines asd_op_$op"
-        elif ! awk "/asd_op +asd_op_$op[ =]/,/;/" "$where" | grep -qE '\.cases *='; then
+        elif ! awk "/asd_op +asd_op_${op}[ =]/,/;/" "$where" | grep -qE '\.cases *='; then
             echo "$where: asd_op_$op has no .cases"
         fi
     done)"
