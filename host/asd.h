@@ -11,8 +11,13 @@
 #include "base/status.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "base/log.h"
+#include "base/cfg.h"
 #include "audio/wav.h"
 #include "data/dataset.h"
 #include "score/scores.h"
+#include "score/truth.h"
+#include "score/omega.h"
+#include "score/threshold.h"
 
 #endif

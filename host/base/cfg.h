@@ -13,6 +13,10 @@
 
 #include <limits.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct asd_cfg {
 #define CFG(field, key, type, ctype, def, min, max, choices, unit, text) ctype field;
 #include "base/cfg.def"
@@ -62,4 +66,7 @@ asd_status asd_recipe_print(const asd_recipe *r, int with_origin, FILE *out);
 /* Markdown table of all keys (docs/recipes.md is made by it and a test keeps it fresh). */
 void asd_cfg_docs(FILE *out);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -12,6 +12,10 @@
 
 #include "score/omega.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct asd_boot {
     int     n_systems;
     int64_t n_sets, replicates;
@@ -30,4 +34,7 @@ void       asd_boot_clear(asd_boot *b);
  * x. */
 asd_interval asd_boot_interval(double *v, int64_t n, double estimate, double level);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -23,6 +23,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { ASD_AUC_OFFICIAL, ASD_AUC_SAME_DOMAIN }; /* whose anomalies a domain's AUC uses */
 enum { ASD_CELLS_21, ASD_CELLS_14 };            /* three or two values a machine */
 
@@ -155,4 +159,7 @@ typedef struct asd_roc {
 asd_status asd_roc_curve(const asd_eval_set *s, int domain, int auc, asd_roc *out);
 void       asd_roc_clear(asd_roc *r);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

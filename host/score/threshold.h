@@ -16,6 +16,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* kind: ASD_THRESHOLD_* of base/cfg.h. s: (n) finite, n >= 2. 0 < quantile < 1.
  * ASD_E_DATA: too few scores or a non-finite one; ASD_E_NUMERIC: all scores equal, so that there is
  * no distribution to fit (quantile takes them). */
@@ -31,4 +35,7 @@ asd_status asd_gamma_fit_free(const double *s, int64_t n, asd_gamma_fit *out);
 asd_status asd_gamma_fit_loc0(const double *s, int64_t n, asd_gamma_fit *out);
 double     asd_gamma_fit_quantile(const asd_gamma_fit *g, double q);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -14,6 +14,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct asd_truth_clip {
     char   *name;     /* as the organisers hand it out: "section_00_0000.wav" */
     char   *labelled; /* "section_00_source_test_normal_0000_spd_1.wav", NULL when not known */
@@ -46,4 +50,7 @@ const asd_truth_set *asd_truth_find(const asd_truth *t, const char *machine, int
  */
 asd_status asd_truth_from_name(const char *name, int section, uint8_t *target, uint8_t *anomaly);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
