@@ -3,6 +3,7 @@
 #include "base/cfg.h"
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "base/yaml.h"
 
 #include <stdlib.h>
@@ -175,6 +176,16 @@ static asd_status set_value(const asd_opt *o, asd_cfg *cfg, const asd_yaml_entry
     return asd_opt_set(o, cfg, v->text, where, ASD_E_CONFIG);
 }
 
+static asd_status keep_origin(char **origin, const asd_opt *o, const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy)
+        return ASD_FAIL(ASD_E_OOM, "%s: no memory for its origin", o->key);
+    free(origin[o - asd_cfg_opts]);
+    origin[o - asd_cfg_opts] = copy;
+    return ASD_OK;
+}
+
 /* Applies one entry to cfg. path NULL: from --set. origin NULL: origins are not kept. */
 static asd_status apply(const asd_yaml_entry *e, const char *key, const char *path, asd_cfg *cfg,
                         char **origin)
@@ -198,14 +209,7 @@ static asd_status apply(const asd_yaml_entry *e, const char *key, const char *pa
         return ASD_OK;
     if (path)
         snprintf(where, sizeof where, "%s:%d:%d", path, e->line, e->column);
-    else
-        snprintf(where, sizeof where, "--set");
-    char *copy = strdup(where);
-    if (!copy)
-        return ASD_FAIL(ASD_E_OOM, "%s: no memory for its origin", key);
-    free(origin[o - asd_cfg_opts]);
-    origin[o - asd_cfg_opts] = copy;
-    return ASD_OK;
+    return keep_origin(origin, o, path ? where : "--set");
 }
 
 /* --- files --- */
@@ -347,6 +351,22 @@ static asd_status set_hash(asd_recipe *r)
         asd_hash_bytes(text, size, r->hash);
     free(text);
     return st;
+}
+
+asd_status asd_recipe_set(asd_recipe *r, const char *key, const char *text, const char *origin,
+                          asd_status code)
+{
+    const asd_opt *o = find_row(key);
+    if (!o)
+        return unknown_key(origin, key);
+    if (!asd_utf8_valid(text))
+        return ASD_FAIL(code, "%s: not UTF-8", origin);
+    if (o->type == ASD_OPT_LIST)
+        asd_opt_reset(o, &r->cfg);
+    ASD_TRY(asd_opt_set(o, &r->cfg, text, origin, code));
+    ASD_TRY(keep_origin(r->origin, o, origin));
+    ASD_TRY(asd_cfg_check(r));
+    return set_hash(r);
 }
 
 asd_status asd_recipe_load(const char *path, char *const *sets, int64_t n, int smoke,

@@ -9,6 +9,7 @@
 #ifndef ASD_BASE_CFG_H
 #define ASD_BASE_CFG_H
 
+#include "base/device.h"
 #include "base/opt.h"
 
 #include <limits.h>
@@ -51,6 +52,12 @@ typedef struct asd_recipe {
 asd_status asd_recipe_load(const char *path, char *const *sets, int64_t n, int smoke,
                            asd_recipe *out);
 void       asd_recipe_clear(asd_recipe *r);
+/* Sets one key of a loaded recipe from plain text, as an option of a program does that stands for a
+ * key; a list becomes this one text. origin ("--seed") also begins the error, whose status is
+ * `code`. Checks and hash are redone.
+ */
+asd_status asd_recipe_set(asd_recipe *r, const char *key, const char *text, const char *origin,
+                          asd_status code);
 /* Finds a recipe's file: `name` itself (beside the file `from`, if that is not NULL); a bare name
  * also as NAME.yaml beside `from`, in ./recipes, in $ASD_RECIPES, and in ../share/asd/recipes and
  * ../recipes of the program's folder. `where` begins the error, NULL for none. ASD_E_CONFIG if
@@ -65,6 +72,46 @@ asd_status asd_cfg_check(const asd_recipe *r);
 asd_status asd_recipe_print(const asd_recipe *r, int with_origin, FILE *out);
 /* Markdown table of all keys (docs/recipes.md is made by it and a test keeps it fresh). */
 void asd_cfg_docs(FILE *out);
+
+/* Options of all programs that take a recipe. Place ASD_COMMON_OPTS and ASD_RECIPE_OPTS in the
+ * program's table, with asd_recipe_args as the first member of its struct. */
+enum { ASD_PRECISION_FP32, ASD_PRECISION_BF16 };
+typedef struct asd_recipe_args {
+    asd_common common;
+    char      *data;   /* NULL when not given */
+    char      *run;    /* NULL when not given */
+    char      *device; /* as given; asd_recipe_from_args chooses */
+    char      *seed;   /* NULL: the recipe's */
+    asd_list   sets;
+    int        precision, smoke, print_config;
+} asd_recipe_args;
+#define ASD_RECIPE_OPT(key, type, field, def, choices, unit, text)                                 \
+    {                                                                                              \
+        key, 0, type, offsetof(asd_recipe_args, field), def, 0, 0, choices, unit, text             \
+    }
+#define ASD_RECIPE_OPTS                                                                            \
+    ASD_RECIPE_OPT("data", ASD_OPT_TEXT, data, NULL, NULL, "DIR",                                  \
+                   "the folder of dev_data/raw, or of machine folders"),                           \
+        ASD_RECIPE_OPT("run", ASD_OPT_TEXT, run, NULL, NULL, "DIR",                                \
+                       "run folder instead of one named after recipe and configuration"),          \
+        ASD_RECIPE_OPT("device", ASD_OPT_TEXT, device, "auto", NULL, "cpu|cuda[:N]|auto",          \
+                       "where to compute; auto = CUDA if there is a device"),                      \
+        ASD_RECIPE_OPT("precision", ASD_OPT_CHOICE, precision, "fp32", "fp32|bf16", "",            \
+                       "arithmetic of the network"),                                               \
+        ASD_RECIPE_OPT("seed", ASD_OPT_TEXT, seed, NULL, NULL, "N",                                \
+                       "seed instead of the recipe's"),                                            \
+        ASD_RECIPE_OPT("set", ASD_OPT_LIST, sets, NULL, NULL, "key=VALUE",                         \
+                       "set a key of the recipe (docs/recipes.md), e.g. train.lr=0.01"),           \
+        ASD_RECIPE_OPT("smoke", ASD_OPT_FLAG, smoke, "0", NULL, "",                                \
+                       "a run of seconds: the recipe's smoke: keys"),                              \
+        ASD_RECIPE_OPT("print-config", ASD_OPT_FLAG, print_config, "0", NULL, "",                  \
+                       "show every value of the recipe with its origin, and end")
+
+/* Loads the recipe that `path` names with --smoke, --set, --seed, and chooses the device. With
+ * --print-config it prints the configuration to stdout and sets *exit_now = 1. Call
+ * asd_recipe_clear on any return. */
+asd_status asd_recipe_from_args(const asd_recipe_args *args, const char *path, asd_recipe *out,
+                                asd_device *device, int *exit_now);
 
 #ifdef __cplusplus
 }

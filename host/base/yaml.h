@@ -12,6 +12,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define ASD_YAML_MAX_BYTES ((size_t)256 << 10)
 
 typedef enum asd_yaml_kind {
@@ -48,4 +52,7 @@ asd_status asd_yaml_parse(const char *text, size_t size, const char *where, cons
                           asd_yaml *out);
 void       asd_yaml_clear(asd_yaml *y);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
