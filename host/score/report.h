@@ -1,0 +1,27 @@
+/* report.h - one HTML file that says how good the systems are, how sure that is, and why.
+ *
+ * The file needs nothing else: no script, no font, no network. The metrics are those of omega.h;
+ * nothing is computed a second time here.
+ */
+#ifndef ASD_SCORE_REPORT_H
+#define ASD_SCORE_REPORT_H
+
+#include "base/status.h"
+#include "score/omega.h"
+
+typedef struct asd_report_options {
+    char *const      *run;    /* (n_runs) folders, see below */
+    int64_t           n_runs; /* 1 or more */
+    const char       *truth;  /* label files (truth.h); NULL: labels from the file names */
+    const char       *title;  /* NULL: made from the first run's name */
+    asd_omega_options omega;
+} asd_report_options;
+
+/* Each run is one of: a run folder with scores/<detector>/, each detector a system; a folder of
+ * folders of score files, each a system; a folder of score files, one system. run.json and
+ * log/metrics.jsonl beside them are shown when present. ASD_E_DATA: no score files, or whatever
+ * asd_eval_open, run.json and metrics.jsonl complain of. The folder of `path` is made if need be;
+ * the file appears whole or not at all; the same input and options give the same bytes. */
+asd_status asd_report_write(const asd_report_options *o, const char *path);
+
+#endif
