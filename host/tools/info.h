@@ -1,0 +1,15 @@
+/* info.h - parts of asd-info. */
+#ifndef ASD_TOOLS_INFO_H
+#define ASD_TOOLS_INFO_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+/* What the program, its libraries and this machine are, as asd.info/1; new reference, NULL without
+ * memory. */
+json_t *info_collect(void);
+
+/* The same for people: sections of "name  value" in at most 100 columns. */
+void info_print(const json_t *info, FILE *out);
+
+#endif
