@@ -1,7 +1,8 @@
 /* omega_print.c - Omega and comparisons as JSON for machines and as tables for people (omega.h).
  *
  * Machines get fractions with all digits; people get percent with two decimals and the interval.
- * Tables are laid out for 100 columns: a name column of at most 20 and three cells of at most 25.
+ * Tables are laid out for 100 columns: a name column of 19 and three cells of 25 (27 for the widest
+ * difference).
  */
 #include "score/omega.h"
 
@@ -10,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { NAME_WIDTH = 20, CELL_WIDTH = 23 };
+enum { NAME_WIDTH = 19, CELL_WIDTH = 23 };
 
 /* --- JSON ---------------------------------------------------------------------------------------
  */
@@ -158,8 +159,8 @@ static void put_value(double v, asd_interval ci, int sign, const char *mark, int
     if (isfinite(ci.lo))
         snprintf(text + n, sizeof text - (size_t)n, sign ? " [%+.2f, %+.2f]" : " [%.2f, %.2f]",
                  100 * ci.lo, 100 * ci.hi);
-    n = (int)strlen(text);
-    fprintf(out, " %s%s%*s", text, mark, last ? 0 : CELL_WIDTH + 1 - n - (int)strlen(mark), "");
+    int fill = CELL_WIDTH + 1 - (int)strlen(text) - (int)strlen(mark);
+    fprintf(out, " %s%s%*s", text, mark, last || fill < 0 ? 0 : fill, "");
 }
 
 /* Several sections a machine: the section is part of the row's name. */
