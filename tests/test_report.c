@@ -296,10 +296,10 @@ static void test_page_hostile(void **state)
         "' onmouseover='x",
         "&lt;b&gt;",
         "fan\x1b[31m\xff\xc0\xbc",
-        "\xe2\x80\xae"
-        "nur",
+        "\xe2\x80\xae nur",
         "]]>--><!--",
         "{}%s%n\\",
+        "Tr\xc3\xa4ger_fanMotor-\xe6\xa9\x9f",
     };
     char *run = strdup(asd_test_folder()), path[PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
@@ -315,6 +315,7 @@ static void test_page_hostile(void **state)
     assert_has(page, "&lt;script&gt;alert(1)&lt;\\script&gt;");
     assert_has(page, "&quot;&gt;&lt;svg onload=x&gt;");
     assert_has(page, "&amp;lt;b&amp;gt;");
+    assert_has(page, "Tr\xc3\xa4ger_<wbr/>fan<wbr/>Motor-<wbr/>\xe6\xa9\x9f</a>");
     assert_has(page, "{}%s%n\\");
     assert_lacks(page, "\xe2\x80\xae");
     assert_has(page, "Content-Security-Policy");

@@ -373,7 +373,7 @@ static void test_interval(void **state)
     memory m;
     axis = (asd_fig_axis){0, 1, NAN, 0};
     to_memory(&m);
-    asd_fig_interval(m.out, &axis, 9, 0.5, 0.25, 0.75, "a \"b\"");
+    asd_fig_interval(m.out, &axis, ASD_THEME_SYSTEMS + 1, 0.5, 0.25, 0.75, "a \"b\"");
     check_markup(text_of(&m));
     assert_non_null(strstr(m.text, "cx=\"50.00%\""));
     assert_non_null(strstr(m.text, "whisker s1\" x1=\"27.00%\" x2=\"73.00%\""));

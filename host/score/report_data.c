@@ -192,17 +192,29 @@ static asd_status add_pair(asd_report *r, int64_t a, int64_t b)
     return ASD_OK;
 }
 
-/* All pairs of up to five systems; of more, each with the best one, so that the list stays short
+/* Of the systems that scored most machines, the one with the largest Omega. */
+static int64_t best_system(const asd_report *r)
+{
+    int64_t best = 0;
+    for (int64_t i = 1; i < r->n_systems; ++i) {
+        const asd_omega *a = &r->system[best].omega, *b = &r->system[i].omega;
+        if (b->n > a->n || (b->n == a->n && b->omega > a->omega))
+            best = i;
+    }
+    return best;
+}
+
+/* All pairs of up to five systems; of more, the best one against each, so that the list stays short
  * and the time linear. */
 static asd_status compare_all(asd_report *r)
 {
-    for (int64_t i = 1; i < r->n_systems; ++i)
-        if (r->system[i].omega.omega > r->system[r->best].omega.omega)
-            r->best = i;
-    for (int64_t a = 0; a < r->n_systems; ++a)
-        for (int64_t b = a + 1; b < r->n_systems; ++b)
-            if (r->n_systems <= 5 || a == r->best || b == r->best)
-                ASD_TRY(add_pair(r, a, b));
+    r->best = best_system(r);
+    for (int64_t a = 0; a < r->n_systems; ++a) {
+        if (r->n_systems > ASD_REPORT_ALL_PAIRS && a != r->best)
+            ASD_TRY(add_pair(r, a, r->best));
+        for (int64_t b = a + 1; b < r->n_systems && r->n_systems <= ASD_REPORT_ALL_PAIRS; ++b)
+            ASD_TRY(add_pair(r, a, b));
+    }
     return ASD_OK;
 }
 

@@ -10,6 +10,8 @@
 
 #include <jansson.h>
 
+enum { ASD_REPORT_ALL_PAIRS = 5 }; /* of more systems only the best one is set against each */
+
 typedef struct asd_report_system {
     char     *name;   /* "mahalanobis"; unique in the report */
     char     *folder; /* of its score files */
@@ -54,7 +56,7 @@ typedef struct asd_report {
     asd_report_machine       *machine; /* sorted by (name, section) */
     asd_report_run           *run;
     int64_t                   n_systems, n_pairs, n_machines, n_runs;
-    int64_t                   best;          /* the system with the largest Omega */
+    int64_t                   best;          /* system that the others are set against */
     int                       many_sections; /* a machine has more than one, or another than 00 */
 } asd_report;
 

@@ -4,6 +4,7 @@
 #include "score/report_svg.h"
 #include "score/report_theme.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -173,13 +174,10 @@ static void pair_cells(FILE *out, const asd_report *r, const asd_report_pair *p)
           out);
 }
 
-static void pair_name(FILE *out, const asd_report *r, const asd_report_pair *p)
+static void system_name(FILE *out, const asd_report *r, int64_t i)
 {
-    asd_fig_key(out, (int)p->b);
-    asd_markup_text(out, r->system[p->b].name);
-    fputs(" \xe2\x88\x92 ", out);
-    asd_fig_key(out, (int)p->a);
-    asd_markup_text(out, r->system[p->a].name);
+    asd_fig_key(out, (int)i);
+    asd_markup_text(out, r->system[i].name);
 }
 
 static asd_status pair_rows(FILE *out, const asd_report *r)
@@ -207,7 +205,9 @@ static asd_status pair_rows(FILE *out, const asd_report *r)
         if (p->why_not)
             continue;
         fputs("<div class=\"row\" role=\"listitem\"><span class=\"name\">", out);
-        pair_name(out, r, p);
+        system_name(out, r, p->b);
+        fputs(" \xe2\x88\x92 ", out);
+        system_name(out, r, p->a);
         fputs("</span><span class=\"plot\">", out);
         snprintf(label, sizeof label, "Omega of %s minus Omega of %s: %+.2f points%s",
                  r->system[p->b].name, r->system[p->a].name, 100 * p->compare.delta,
@@ -235,8 +235,8 @@ asd_status asd_page_pairs(FILE *out, const asd_report *r)
         "for both cancels. An interval that leaves out 0 separates two systems; overlapping "
         "intervals of \xce\xa9 alone do not say that they are equal.</p>\n",
         out);
-    if (r->n_systems > 5) {
-        fputs("<p class=\"muted small\">Shown against the best system, ", out);
+    if (r->n_systems > ASD_REPORT_ALL_PAIRS) {
+        fputs("<p class=\"muted small\">The best system is set against each other one: ", out);
         asd_markup_text(out, r->system[r->best].name);
         fputs(".</p>\n", out);
     }
@@ -244,11 +244,13 @@ asd_status asd_page_pairs(FILE *out, const asd_report *r)
     for (int64_t i = 0; i < r->n_pairs; ++i) {
         const asd_report_pair *p = &r->pair[i];
         if (p->why_not) {
-            fputs("<p>Not compared: ", out);
-            pair_name(out, r, p);
-            fputs(" (", out);
+            fputs("<p>Not compared: A = ", out);
+            system_name(out, r, p->a);
+            fputs(" and B = ", out);
+            system_name(out, r, p->b);
+            fputs(". ", out);
             asd_markup_text(out, p->why_not);
-            fputs(")</p>\n", out);
+            fputs(".</p>\n", out);
         } else {
             pair_cells(out, r, p);
         }
@@ -258,6 +260,30 @@ asd_status asd_page_pairs(FILE *out, const asd_report *r)
 }
 
 /* --- cells --- */
+
+/* A narrow window may break a name where a word begins: Blower|Dust|Collector, slide_|rail. All
+ * bytes involved are ASCII, so no character is cut. */
+static int may_break(char before, char after)
+{
+    return (islower((unsigned char)before) && isupper((unsigned char)after)) || before == '_' ||
+           before == '-';
+}
+
+static void put_breakable(FILE *out, const char *name)
+{
+    char  *copy = strdup(name);
+    size_t from = 0;
+    for (size_t i = 1; copy && i < strlen(name); ++i) {
+        if (!may_break(name[i - 1], name[i]))
+            continue;
+        copy[i] = 0;
+        asd_markup_text(out, copy + from);
+        fputs("<wbr/>", out);
+        copy[i] = name[i], from = i;
+    }
+    asd_markup_text(out, name + from);
+    free(copy);
+}
 
 static void heat_table(FILE *out, const asd_report *r, const asd_report_system *s, int style)
 {
@@ -274,7 +300,9 @@ static void heat_table(FILE *out, const asd_report *r, const asd_report_system *
     for (int64_t i = 0; i < r->n_machines; ++i) {
         int64_t at = asd_report_row(s, &r->machine[i]);
         fprintf(out, "<tr><th scope=\"row\"><a href=\"#m%" PRId64 "\">", i);
-        asd_page_machine(out, r, r->machine[i].name, r->machine[i].section);
+        put_breakable(out, r->machine[i].name);
+        if (r->many_sections)
+            fprintf(out, " %02d", r->machine[i].section);
         fputs("</a></th>", out);
         for (int c = 0; c < ASD_NCELLS; ++c) {
             if (at < 0) {

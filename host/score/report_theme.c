@@ -100,7 +100,7 @@ static const char page_css[] =
     ".skip:focus{left:8px;top:8px;background:var(--page);padding:6px 10px;z-index:2}\n"
     "nav ul{display:flex;flex-wrap:wrap;gap:2px 18px;list-style:none;margin:14px 0 0;padding:0}\n"
     "figure{margin:0}\n"
-    "figcaption{font-size:12.5px;line-height:1.4}\n"
+    "figcaption{font-size:12.5px;line-height:1.4;overflow-wrap:anywhere}\n"
     "footer{padding-top:24px;padding-bottom:40px;font-size:13px;color:var(--muted)}\n"
     ".scroll{overflow-x:auto;max-width:100%}\n"
     "table{border-collapse:collapse;font-size:14px}\n"
@@ -111,7 +111,7 @@ static const char page_css[] =
     ".lines th[scope=row]{min-width:7em}\n"
     "thead th{border-bottom:1px solid var(--axis);vertical-align:bottom}\n"
     ".lines tbody tr+tr{border-top:1px solid var(--grid)}\n"
-    ".facts{margin-bottom:14px}\n"
+    ".facts{margin-bottom:14px}.facts td.left{width:60%}\n"
     ".facts th[scope=row]{font-weight:400;color:var(--muted);min-width:9em}\n"
     ".plain{margin:6px 0;padding-left:18px}\n"
     ".counts{font-weight:400;margin-left:6px}\n"
@@ -131,13 +131,13 @@ static const char page_css[] =
     ".whisker{stroke-width:3.5;stroke-linecap:butt}\n"
     ".zero{stroke:var(--text);stroke-width:1.2}\n"
     /* heat map */
-    ".heats{display:flex;flex-wrap:wrap;gap:22px 34px;align-items:flex-start;margin-top:12px}\n"
+    ".heats{display:flex;flex-wrap:wrap;gap:22px 24px;align-items:flex-start;margin-top:12px}\n"
     ".heats .scroll{flex:0 1 auto}\n"
     ".heat{border-collapse:separate;border-spacing:2px}\n"
     ".heat caption{color:var(--text);font-size:14px;font-weight:600;overflow-wrap:anywhere}\n"
     ".heat thead th{border:0;font-size:12.5px;padding:2px 4px;text-align:center}\n"
     ".heat th[scope=row]{font-weight:400;padding:3px 8px 3px 0;vertical-align:middle;"
-    "line-height:1.25;max-width:11em}\n"
+    "line-height:1.25;max-width:11em;overflow-wrap:break-word}\n"
     ".heat td{text-align:center;padding:3px 6px 4px;min-width:78px;line-height:1.2;"
     "border-radius:3px;vertical-align:middle}\n"
     ".heat td b{font-weight:600;display:block}\n"
@@ -182,8 +182,9 @@ static const char page_css[] =
     "svg .loss-val{stroke:var(--s1);stroke-width:1.8;stroke-dasharray:7 3;"
     "vector-effect:non-scaling-stroke}\n";
 
-/* Systems of one colour family share neither hue nor dash with their neighbours. */
-static const char *const dashes[4] = {"", "7 3", "2 2.4", "9 3 2 3"};
+/* Sixteen systems: eight colours, and the second eight with another dash than the first. */
+enum { COLOURS = 8, DASHES = 4 };
+static const char *const dashes[DASHES] = {"", "7 3", "2 2.4", "9 3 2 3"};
 
 static const char print_css[] =
     "@page{margin:14mm}\n"
@@ -201,6 +202,7 @@ static const char narrow_css[] =
     ".forest .plot{grid-column:1/-1;grid-row:2}"
     ".forest .axis .name,.forest .axis .value{display:none}"
     ".heats .scroll,.heat{width:100%}.heat td{min-width:0;padding:3px 2px 4px}"
+    ".heat td span{font-size:10.5px}.heat th[scope=row]{font-size:13px}"
     ".card{padding:10px 10px 12px;margin-left:-6px;margin-right:-6px}"
     "th,td{padding:4px 6px}.panel text{font-size:12.5px}.counts{display:block;margin:0}}\n";
 
@@ -212,13 +214,14 @@ void asd_theme_css(FILE *out)
     fputs("}\n", out);
     fputs(page_css, out);
     for (int i = 0; i < ASD_THEME_SYSTEMS; ++i) {
-        fprintf(out, "svg .s%d{stroke:var(--s%d)", i, i);
-        if (*dashes[i % 4])
-            fprintf(out, ";stroke-dasharray:%s", dashes[i % 4]);
+        const char *dash = dashes[(i + i / COLOURS) % DASHES];
+        fprintf(out, "svg .s%d{stroke:var(--s%d)", i, i % COLOURS);
+        if (*dash)
+            fprintf(out, ";stroke-dasharray:%s", dash);
         fprintf(out,
                 "}svg .dot.s%d{fill:var(--s%d);stroke:var(--page)}"
-                "svg .whisker.s%d{stroke-dasharray:none}\n",
-                i, i, i);
+                "svg .whisker.s%d,svg .end.s%d{stroke-dasharray:none}\n",
+                i, i % COLOURS, i, i);
     }
     for (int i = 0; i < ASD_THEME_HEAT; ++i)
         fprintf(out, ".h%d{background:var(--h%d);fill:var(--h%d)}", i, i, i);

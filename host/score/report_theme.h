@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define ASD_THEME_SYSTEMS 8 /* system i is drawn in class s<i mod 8>: colour and dash */
-#define ASD_THEME_HEAT 20   /* classes h0 .. h19: five points each, orange below 50 %, blue above */
+#define ASD_THEME_SYSTEMS 16 /* system i is drawn in class s<i mod 16>: a colour and a dash */
+#define ASD_THEME_HEAT 20 /* classes h0 .. h19: five points each, orange below 50 %, blue above */
 
 typedef struct asd_theme_colour {
     const char *name; /* CSS custom property without "--" */
