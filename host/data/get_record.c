@@ -66,29 +66,32 @@ static int good_md5(const char *text)
     return text[32] == 0;
 }
 
-/* The path of a link on our base; a link without one gets the API's usual form. */
+/* Appends text to url, with every byte but those of `keep` and letters and digits as %XX. */
+static void append_escaped(char *url, const char *text, const char *keep)
+{
+    char *out = url + strlen(url);
+    for (const unsigned char *p = (const unsigned char *)text; *p; ++p)
+        out += sprintf(out, isalnum(*p) || strchr(keep, *p) ? "%c" : "%%%02X", *p);
+}
+
+/* The path of a link on our base; Zenodo leaves blanks in it as they are. A file without a link
+ * gets the API's usual form. */
 static asd_status make_url(const json_t *file, const char *base, int64_t id, asd_get_file *f)
 {
     const char *link = json_string_value(json_object_get(json_object_get(file, "links"), "self"));
     const char *host = link ? strstr(link, "://") : NULL;
     const char *path = host ? strchr(host + 3, '/') : NULL;
-    size_t      size = strlen(base) + (path ? strlen(path) : 3 * strlen(f->key) + 80) + 1;
-    for (const char *p = path; p && *p; ++p)
-        if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7F)
-            return ASD_FAIL(ASD_E_DATA, "record %" PRId64 ": the link of %s is not a URL", id,
-                            f->key);
+    size_t      size = strlen(base) + 3 * strlen(path ? path : f->key) + 80;
     if (!(f->url = malloc(size)))
         return ASD_FAIL(ASD_E_OOM, "record %" PRId64 ": no memory for a link", id);
     if (path) {
-        snprintf(f->url, size, "%s%s", base, path);
-        return ASD_OK;
+        snprintf(f->url, size, "%s", base);
+        append_escaped(f->url, path, "-._~/%?=&+:@!$'()*,;");
+    } else {
+        snprintf(f->url, size, "%s/api/records/%" PRId64 "/files/", base, id);
+        append_escaped(f->url, f->key, "-._~");
+        strcat(f->url, "/content");
     }
-    size_t n = (size_t)snprintf(f->url, size, "%s/api/records/%" PRId64 "/files/", base, id);
-    for (const char *p = f->key; *p; ++p)
-        n += (size_t)snprintf(f->url + n, size - n,
-                              isalnum((unsigned char)*p) || strchr("-._~", *p) ? "%c" : "%%%02X",
-                              (unsigned char)*p);
-    snprintf(f->url + n, size - n, "/content");
     return ASD_OK;
 }
 

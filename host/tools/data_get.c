@@ -27,7 +27,7 @@ static const asd_opt opts[] = {
      "keep the archives in DIR/zip after unpacking"},
     {"base-url", 0, ASD_OPT_TEXT, offsetof(options, base_url), "https://zenodo.org", 0, 0, NULL,
      "URL", "server with Zenodo's interface, for mirrors"},
-    {"retries", 0, ASD_OPT_INT, offsetof(options, retries), "8", 0, 1000, NULL, "N",
+    {"retries", 0, ASD_OPT_INT, offsetof(options, retries), "6", 0, 1000, NULL, "N",
      "failures in a row, without a new byte, before giving up"},
     {"retry-wait", 0, ASD_OPT_REAL, offsetof(options, retry_wait_s), "1", 0, 60, NULL, "SECONDS",
      "wait before the first retry; doubles each time, to 60 s"},
