@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "score/report.h"
+#include "tools/eval_cmds.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,8 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-int eval_report_main(int argc, char **argv);
 
 /* --- small systems --- */
 
@@ -357,7 +356,7 @@ static void test_systems_found(void **state)
     assert_fails(asd_report_write(&o, file), ASD_E_USAGE, "given twice");
     char *empty[1] = {strdup(asd_test_folder())};
     o              = options_for(empty, 1);
-    assert_fails(asd_report_write(&o, file), ASD_E_DATA, "no score files");
+    assert_fails(asd_report_write(&o, file), ASD_E_DATA, "no anomaly_score_");
     char *missing[1] = {"/nonexistent/run"};
     o                = options_for(missing, 1);
     assert_fails(asd_report_write(&o, file), ASD_E_DATA, "/nonexistent/run: no such folder");
@@ -480,6 +479,20 @@ static void test_command(void **state)
         0);
     assert_true(asd_is_file(path));
     free(out);
+
+    /* one machine only */
+    assert_int_equal(run_command((char *[]){"report", "-o", path, "--bootstrap=0", "--machine",
+                                            "fan", "-q", run, NULL},
+                                 &out),
+                     0);
+    free(out);
+    char  *page;
+    size_t size;
+    assert_ok(asd_read_file(path, 1 << 24, &page, &size));
+    check_page(page);
+    assert_int_equal(count(page, "<article "), 1);
+    assert_lacks(page, "bearing");
+    free(page);
 
     static const struct {
         char *words[6];

@@ -15,13 +15,16 @@ typedef struct asd_report_options {
     const char       *truth;  /* label files (truth.h); NULL: labels from the file names */
     const char       *title;  /* NULL: made from the first run's name */
     asd_omega_options omega;
+    /* Reads and joins the scores of a folder; NULL: asd_eval_open with `truth`. */
+    asd_status (*open)(const void *context, const char *folder, asd_eval *out);
+    const void *open_context;
 } asd_report_options;
 
-/* Each run is one of: a run folder with scores/<detector>/, each detector a system; a folder of
- * folders of score files, each a system; a folder of score files, one system. run.json and
- * log/metrics.jsonl beside them are shown when present. ASD_E_DATA: no score files, or whatever
- * asd_eval_open, run.json and metrics.jsonl complain of. The folder of `path` is made if need be;
- * the file appears whole or not at all; the same input and options give the same bytes. */
+/* Each run is what asd_systems_find takes: a run folder with scores/<detector>/, a folder of score
+ * files, or a folder of such folders; every folder of score files is a system. run.json and
+ * log/metrics.jsonl of a run are shown when present. ASD_E_DATA: no score files, or whatever the
+ * scores, run.json and metrics.jsonl have wrong. The folder of `path` is made if need be; the file
+ * appears whole or not at all; the same input and options give the same bytes. */
 asd_status asd_report_write(const asd_report_options *o, const char *path);
 
 #endif

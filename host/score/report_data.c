@@ -2,6 +2,7 @@
 #include "score/report_data.h"
 
 #include "base/log.h"
+#include "score/systems.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,18 +24,6 @@ static void *append(void *array, int64_t *n, size_t size)
 }
 
 /* --- which folders are systems --- */
-
-static int has_scores(const char *folder)
-{
-    asd_names names = {NULL, 0};
-    int       found = 0;
-    if (!asd_is_folder(folder) || asd_list_folder(folder, &names))
-        return 0;
-    for (int64_t i = 0; i < names.n && !found; ++i)
-        found = !strncmp(names.name[i], "anomaly_score_", 14);
-    asd_names_free(&names);
-    return found;
-}
 
 /* The last part of a path that has a name: "runs/a/" -> "a", "." -> ".". */
 static char *last_part(const char *path)
@@ -92,46 +81,24 @@ static asd_status add_system(asd_report *r, const char *run, const char *detecto
     return ASD_OK;
 }
 
-/* Every folder in `parent` that holds score files. */
-static asd_status add_children(asd_report *r, const char *run, const char *parent)
-{
-    asd_names  names = {NULL, 0};
-    asd_status st    = ASD_OK;
-    if (!asd_is_folder(parent))
-        return ASD_OK;
-    ASD_TRY(asd_list_folder(parent, &names));
-    for (int64_t i = 0; i < names.n; ++i) {
-        char folder[PATH_MAX];
-        ASD_GO(done, st, asd_path(folder, "%s/%s", parent, names.name[i]));
-        if (has_scores(folder))
-            ASD_GO(done, st, add_system(r, run, names.name[i], folder));
-    }
-done:
-    asd_names_free(&names);
-    return st;
-}
-
 static asd_status find_systems(asd_report *r, const char *run)
 {
-    const int64_t before = r->n_systems;
-    char          scores[PATH_MAX];
+    asd_systems found = {0};
+    char        scores[PATH_MAX];
+    asd_status  st;
     if (!asd_is_folder(run))
         return ASD_FAIL(ASD_E_DATA, "%s: no such folder", run);
-    ASD_TRY(asd_path(scores, "%s/scores", run));
-    if (has_scores(run))
-        return add_system(r, run, NULL, run);
-    if (has_scores(scores))
-        return add_system(r, run, NULL, scores);
-    ASD_TRY(add_children(r, run, scores));
-    if (r->n_systems == before)
-        ASD_TRY(add_children(r, run, run));
-    if (r->n_systems == before)
-        return ASD_FAIL(
-            ASD_E_DATA,
-            "%s: no score files: looked for anomaly_score_<machine>_section_<SS>_test.csv"
-            " in it, in its scores/, and in the folders of both",
-            run);
-    return ASD_OK;
+    ASD_GO(done, st, asd_path(scores, "%s/scores", run));
+    ASD_GO(done, st, asd_systems_find(run, &found));
+    for (int64_t i = 0; i < found.n; ++i) {
+        /* Without a folder of its own a system is called after its run. */
+        int is_run =
+            is_same_folder(found.folder[i], run) || is_same_folder(found.folder[i], scores);
+        ASD_GO(done, st, add_system(r, run, is_run ? NULL : found.name[i], found.folder[i]));
+    }
+done:
+    asd_systems_clear(&found);
+    return st;
 }
 
 /* --- values --- */
@@ -225,7 +192,8 @@ asd_status asd_report_gather(const asd_report_options *o, asd_report *out)
         ASD_TRY(find_systems(out, o->run[i]));
     for (int64_t i = 0; i < out->n_systems; ++i) {
         asd_report_system *s = &out->system[i];
-        ASD_TRY(asd_eval_open(s->folder, o->truth, NULL, 0, &s->eval));
+        ASD_TRY(o->open ? o->open(o->open_context, s->folder, &s->eval)
+                        : asd_eval_open(s->folder, o->truth, NULL, 0, &s->eval));
         ASD_TRY(asd_omega_compute(&s->eval, &o->omega, &s->omega));
     }
     ASD_TRY(collect_machines(out));

@@ -12,6 +12,7 @@ static const struct {
     {"omega", eval_omega_main, "official values of anomaly scores, with intervals"},
     {"table", eval_table_main, "Omega of a published table of cells"},
     {"compare", eval_compare_main, "is B better than A on the same clips?"},
+    {"report", eval_report_main, "one HTML page: values, intervals, curves, provenance"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
