@@ -252,6 +252,9 @@ static void test_ticks(void **state)
     assert_int_equal(t.n, 5);
     assert_string_equal(asd_tick_text(&t, 1, text), "-0.5");
     assert_string_equal(asd_tick_text(&t, 2, text), "0.0"); /* not "-0.0" */
+    assert_true(!signbit(t.at[2]));
+    t = asd_ticks_make(0, 1999, 4);
+    assert_true(t.n == 4 && t.at[0] == 0 && !signbit(t.at[0])); /* "-0.00%" is no coordinate */
     t = asd_ticks_make(-1.5e308, 1.5e308, 4);
     assert_int_equal(t.n, 1);
     t = asd_ticks_make(0, 5e-324, 4);

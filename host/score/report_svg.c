@@ -199,7 +199,7 @@ asd_ticks asd_ticks_make(double lo, double hi, int want)
          * summed, so 0 is exactly 0. */
         double first = ceil(lo / t.step - 1e-9);
         for (double k = first; k * t.step <= hi + 1e-9 * t.step && t.n < ASD_TICKS_MAX; ++k)
-            t.at[t.n++] = k * t.step;
+            t.at[t.n++] = k * t.step + 0.0; /* -0 becomes 0 */
     }
     return t;
 }
