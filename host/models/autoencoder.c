@@ -1,0 +1,28 @@
+/* autoencoder.c - the official baseline's network. See models.h. */
+#include "models/models.h"
+
+#include <stdio.h>
+
+static asd_val layer(asd_tape *t, asd_val x, const char *side, int64_t index, int64_t width,
+                     const asd_cfg *cfg)
+{
+    char               name[64];
+    asd_batchnorm_attr norm = {(float)cfg->model_bn_eps, (float)cfg->model_bn_momentum};
+    snprintf(name, sizeof name, "%s.%lld.linear", side, (long long)index);
+    x = asd_linear(t, x, name, width);
+    snprintf(name, sizeof name, "%s.%lld.norm", side, (long long)index);
+    return asd_relu(t, asd_batchnorm(t, x, name, norm));
+}
+
+asd_val asd_autoencoder(asd_tape *t, asd_val x, const asd_cfg *cfg)
+{
+    int64_t C = asd_last(asd_tape_shape(t, x)), depth = cfg->model_depth;
+    char    name[64];
+    for (int64_t i = 0; i < depth; ++i)
+        x = layer(t, x, "encoder", i, cfg->model_hidden, cfg);
+    x = layer(t, x, "encoder", depth, cfg->model_code, cfg);
+    for (int64_t i = 0; i < depth; ++i)
+        x = layer(t, x, "decoder", i, cfg->model_hidden, cfg);
+    snprintf(name, sizeof name, "decoder.%lld.linear", (long long)depth);
+    return asd_linear(t, x, name, C);
+}

@@ -1,0 +1,116 @@
+/* params.c - see params.h. */
+#include "nn/params.h"
+
+#include "base/arena.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAD = 16 }; /* floats in 64 bytes */
+
+void asd_params_init(asd_params *p)
+{
+    memset(p, 0, sizeof *p);
+}
+
+void asd_params_clear(asd_params *p)
+{
+    for (int i = 0; i < p->n; ++i)
+        free(p->param[i].name);
+    free(p->param);
+    free(p->w);
+    free(p->g);
+    free(p->m);
+    free(p->v);
+    free(p->state);
+    memset(p, 0, sizeof *p);
+}
+
+int asd_params_find(const asd_params *p, const char *name)
+{
+    for (int i = 0; i < p->n; ++i)
+        if (!strcmp(p->param[i].name, name))
+            return i;
+    return -1;
+}
+
+asd_status asd_params_need(asd_params *p, const char *name, asd_shape shape, asd_init init,
+                           int64_t fan_in, int trainable, int *index)
+{
+    char s1[64], s2[64];
+    *index = asd_params_find(p, name);
+    if (*index >= 0) {
+        const asd_param *q = &p->param[*index];
+        if (!asd_shape_equal(q->shape, shape) || q->trainable != trainable)
+            return ASD_FAIL(ASD_E_SHAPE, "parameter %s is %s, the network wants %s", name,
+                            asd_shape_text(q->shape, s1, sizeof s1),
+                            asd_shape_text(shape, s2, sizeof s2));
+        return ASD_OK;
+    }
+    if (p->allocated)
+        return ASD_FAIL(ASD_E_SHAPE, "parameter %s is not in the network that was allocated", name);
+    if (p->n == p->room) {
+        int        room = p->room ? 2 * p->room : 64;
+        asd_param *more = realloc(p->param, (size_t)room * sizeof *more);
+        if (!more)
+            return ASD_FAIL(ASD_E_OOM, "no memory for parameter %s", name);
+        p->param = more;
+        p->room  = room;
+    }
+    char *copy = strdup(name);
+    if (!copy)
+        return ASD_FAIL(ASD_E_OOM, "no memory for parameter %s", name);
+    int64_t *block   = trainable ? &p->n_trainable : &p->n_state;
+    *index           = p->n++;
+    p->param[*index] = (asd_param){copy, shape, init, fan_in, trainable, *block};
+    *block += (asd_count(shape) + PAD - 1) / PAD * PAD;
+    return ASD_OK;
+}
+
+asd_status asd_params_alloc(asd_params *p, int training)
+{
+    size_t n = (size_t)p->n_trainable;
+    ASD_ASSERT(!p->allocated);
+    p->w     = asd_calloc_aligned(n, sizeof(float));
+    p->state = asd_calloc_aligned((size_t)p->n_state, sizeof(float));
+    if (training) {
+        p->g = asd_calloc_aligned(n, sizeof(float));
+        p->m = asd_calloc_aligned(n, sizeof(float));
+        p->v = asd_calloc_aligned(n, sizeof(float));
+    }
+    if (!p->w || !p->state || (training && (!p->g || !p->m || !p->v)))
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld parameters", (long long)p->n_trainable);
+    p->allocated = 1;
+    return ASD_OK;
+}
+
+float *asd_params_value(const asd_params *p, int index)
+{
+    const asd_param *q = &p->param[index];
+    return (q->trainable ? p->w : p->state) + q->offset;
+}
+
+void asd_params_reset(asd_params *p, uint64_t seed, uint64_t machine)
+{
+    for (int i = 0; i < p->n; ++i) {
+        const asd_param *q = &p->param[i];
+        float           *x = asd_params_value(p, i);
+        asd_rng          r;
+        double           bound = q->fan_in > 0 ? 1 / sqrt((double)q->fan_in) : 0;
+        asd_rng_init(&r, seed, ASD_RNG_INIT, machine, (uint64_t)i);
+        for (int64_t k = 0; k < asd_count(q->shape); ++k)
+            x[k] = q->init == ASD_INIT_ZERO  ? 0
+                   : q->init == ASD_INIT_ONE ? 1
+                                             : (float)asd_rng_range(&r, -bound, bound);
+    }
+}
+
+int64_t asd_params_count(const asd_params *p, int trainable)
+{
+    int64_t n = 0;
+    for (int i = 0; i < p->n; ++i)
+        n += p->param[i].trainable == trainable ? asd_count(p->param[i].shape) : 0;
+    return n;
+}

@@ -1,0 +1,53 @@
+/* params.h - the named parameters of one network, in one block per family.
+ *
+ * A builder asks for parameters by name (nn/tape.h); the first build creates them, later builds
+ * (other batch sizes, inference) find them again and only check the shape. asd_params_alloc then
+ * lays out w, g, m, v  (n_trainable)   values, gradients, first and second moments state (n_state)
+ * running statistics: saved with the weights, touched by no optimiser Every parameter starts on a
+ * 64-byte border; the padding stays zero. Ownership: the store owns all memory; plans hold views,
+ * so the store must outlive them.
+ */
+#ifndef ASD_NN_PARAMS_H
+#define ASD_NN_PARAMS_H
+
+#include "kernels/op.h"
+
+typedef enum asd_init {
+    ASD_INIT_ZERO,
+    ASD_INIT_ONE,
+    ASD_INIT_FAN_IN, /* uniform in +-1/sqrt(fan_in): PyTorch's default for linear layers */
+} asd_init;
+
+typedef struct asd_param {
+    char     *name;
+    asd_shape shape;
+    asd_init  init;
+    int64_t   fan_in;
+    int       trainable;
+    int64_t   offset; /* first element in its block */
+} asd_param;
+
+typedef struct asd_params {
+    asd_param *param; /* (n) in the order of the first build */
+    int        n, room;
+    int64_t    n_trainable, n_state; /* elements of the blocks, padding included */
+    float     *w, *g, *m, *v, *state;
+    int        allocated;
+} asd_params;
+
+void asd_params_init(asd_params *p);
+void asd_params_clear(asd_params *p);
+
+/* Index of the parameter, created if the store is not allocated yet. ASD_E_SHAPE when it exists
+ * with another shape, or when it is new and the store is already allocated. */
+asd_status asd_params_need(asd_params *p, const char *name, asd_shape shape, asd_init init,
+                           int64_t fan_in, int trainable, int *index);
+/* training: also gradients and moments. */
+asd_status asd_params_alloc(asd_params *p, int training);
+/* Initial values by each parameter's rule; cell = (machine, index) of ASD_RNG_INIT. */
+void    asd_params_reset(asd_params *p, uint64_t seed, uint64_t machine);
+int     asd_params_find(const asd_params *p, const char *name); /* -1 if absent */
+float  *asd_params_value(const asd_params *p, int index);
+int64_t asd_params_count(const asd_params *p, int trainable); /* elements without padding */
+
+#endif

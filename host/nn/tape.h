@@ -1,0 +1,75 @@
+/* tape.h - recording a network: shapes only, no arithmetic.
+ *
+ *   asd_tape t;
+ *   asd_tape_init(&t, &params);
+ *   asd_val x    = asd_tape_input(&t, "x", ASD_F32, ASD_SHAPE2(256, 640));
+ *   asd_val y    = asd_linear(&t, x, "code", 8);
+ *   asd_val loss = asd_mse(&t, y, x);
+ *   ASD_TRY(asd_plan_build(&t, loss, NULL, 0, ASD_CPU, &plan));
+ *
+ * Errors are sticky: after a failed call every further call does nothing and returns ASD_NO_VAL,
+ * and asd_plan_build reports the first failure. So a builder needs no checks.
+ */
+#ifndef ASD_NN_TAPE_H
+#define ASD_NN_TAPE_H
+
+#include "nn/params.h"
+
+typedef int asd_val; /* index of a value on its tape */
+enum { ASD_NO_VAL = -1 };
+
+typedef struct asd_value {
+    asd_spec    spec;
+    int         node;      /* the op that makes it, -1 for inputs and parameters */
+    int         param;     /* index in the store, -1 for others                   */
+    int         bound;     /* input whose memory the caller lends (asd_plan_bind)  */
+    int         want_grad; /* input whose gradient is asked for               */
+    const char *name;      /* inputs: for messages; owned by the caller            */
+} asd_value;
+
+typedef struct asd_tape_node {
+    asd_node n;
+    asd_val  in[ASD_MAX_IN];
+    asd_val  out;
+} asd_tape_node;
+
+typedef struct asd_tape {
+    asd_params    *params;
+    asd_value     *value;
+    asd_tape_node *node;
+    void         **attrs; /* copies of attribute structs */
+    int            n_values, room_values, n_nodes, room_nodes, n_attrs, room_attrs;
+    int            training;
+    asd_status     status; /* first failure */
+    char           error[512];
+} asd_tape;
+
+/* params must outlive the tape and every plan made of it. */
+void asd_tape_init(asd_tape *t, asd_params *params, int training);
+void asd_tape_clear(asd_tape *t);
+
+/* An input in the plan's arena: fill asd_plan_data(plan, v) before each run. */
+asd_val asd_tape_input(asd_tape *t, const char *name, asd_dtype dtype, asd_shape shape);
+/* An input in the caller's memory, lent with asd_plan_bind: large tables that should not be copied.
+ */
+asd_val asd_tape_bound(asd_tape *t, const char *name, asd_dtype dtype, asd_shape shape);
+void    asd_tape_want_grad(asd_tape *t, asd_val input);
+asd_val asd_tape_param(asd_tape *t, const char *name, asd_shape shape, asd_init init,
+                       int64_t fan_in);
+asd_val asd_tape_state(asd_tape *t, const char *name, asd_shape shape, asd_init init);
+/* attr is copied. */
+asd_val asd_tape_op(asd_tape *t, const asd_op *op, const void *attr, size_t attr_size,
+                    const asd_val *in, int n_in);
+
+asd_shape asd_tape_shape(const asd_tape *t, asd_val v);
+
+/* Layers: parameters are NAME.weight, NAME.bias, NAME.running_mean, NAME.running_var, as in
+ * PyTorch. */
+asd_val asd_linear(asd_tape *t, asd_val x, const char *name, int64_t out);
+asd_val asd_batchnorm(asd_tape *t, asd_val x, const char *name, asd_batchnorm_attr attr);
+asd_val asd_relu(asd_tape *t, asd_val x);
+asd_val asd_mse(asd_tape *t, asd_val p, asd_val target);
+asd_val asd_frame_stack(asd_tape *t, asd_val frames, asd_val index, int64_t stack);
+asd_val asd_logmel(asd_tape *t, asd_val samples, asd_logmel_attr attr);
+
+#endif

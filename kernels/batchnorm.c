@@ -1,0 +1,208 @@
+/* batchnorm.c - normalise each column over the batch, then scale and shift (Ioffe and Szegedy
+ * 2015).
+ *
+ *   training:   m = mean_r x      var = mean_r (x - m)^2      s = 1 / sqrt(var + eps)
+ *               y = (x - m) s w + b
+ *               running_mean <- (1 - k) running_mean + k m
+ *               running_var  <- (1 - k) running_var + k var R / (R - 1)       (unbiased, as in
+ * PyTorch) inference:  m, var are the running values dx = w s (dy - mean_r dy - h mean_r (dy h)) h
+ * = (x - m) s dw = sum_r dy h        db = sum_r dy
+ *
+ * x, y: (R, C)   w, b, running_mean, running_var: (C)   saved: (2, C) = m, s
+ * Numerics: statistics in two passes. One pass (mean of squares minus square of the mean) cancels
+ * when |mean| >> std: log-mel input around -60 dB with a std of 6 dB loses two of fp32's seven
+ * digits. Mapping: one chunk per 64 columns, rows in order, so the bits do not depend on threads.
+ * Used by: autoencoder.
+ */
+#include "kernels/cpu.h"
+#include "kernels/op.h"
+
+#include "base/par.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { COLUMNS = 64 };
+
+static asd_status batchnorm_infer(asd_node *n)
+{
+    char    sx[64], sp[64];
+    int64_t C = asd_last(n->in[0].shape);
+    if (n->in[0].shape.n != 2)
+        return ASD_FAIL(ASD_E_SHAPE, "batchnorm: x %s, want (R, C)",
+                        asd_shape_text(n->in[0].shape, sx, sizeof sx));
+    for (int k = 1; k < 5; ++k)
+        if (n->in[k].shape.n != 1 || n->in[k].shape.d[0] != C)
+            return ASD_FAIL(ASD_E_SHAPE, "batchnorm: input %d is %s, want (%lld) to fit x %s", k,
+                            asd_shape_text(n->in[k].shape, sp, sizeof sp), (long long)C,
+                            asd_shape_text(n->in[0].shape, sx, sizeof sx));
+    n->y           = n->in[0];
+    n->saved_bytes = 2 * (size_t)C * sizeof(float);
+    return ASD_OK;
+}
+
+/* mean, var: (columns) of x's columns, x pointing at the first of them; ld = C */
+ASD_SIMD static void column_statistics(const float *x, int64_t R, int64_t ld, int64_t columns,
+                                       float *mean, float *var)
+{
+    float sum[COLUMNS] = {0}, square[COLUMNS] = {0};
+    for (int64_t r = 0; r < R; ++r)
+        for (int64_t c = 0; c < columns; ++c)
+            sum[c] += x[r * ld + c];
+    for (int64_t c = 0; c < columns; ++c)
+        mean[c] = sum[c] / (float)R;
+    for (int64_t r = 0; r < R; ++r)
+        for (int64_t c = 0; c < columns; ++c) {
+            float d = x[r * ld + c] - mean[c];
+            square[c] += d * d;
+        }
+    for (int64_t c = 0; c < columns; ++c)
+        var[c] = square[c] / (float)R;
+}
+
+ASD_SIMD static void normalise(const float *restrict x, int64_t R, int64_t ld, int64_t columns,
+                               const float *mean, const float *rstd, const float *w, const float *b,
+                               float *restrict y)
+{
+    float scale[COLUMNS], shift[COLUMNS];
+    for (int64_t c = 0; c < columns; ++c) {
+        scale[c] = rstd[c] * w[c];
+        shift[c] = b[c];
+    }
+    for (int64_t r = 0; r < R; ++r)
+        for (int64_t c = 0; c < columns; ++c)
+            y[r * ld + c] = (x[r * ld + c] - mean[c]) * scale[c] + shift[c];
+}
+
+static void fwd_chunk(void *ctx, int64_t chunk)
+{
+    const asd_call           *call = ctx;
+    const asd_batchnorm_attr *a    = call->attr;
+    int64_t      R = asd_rows(call->y.shape), C = asd_last(call->y.shape), o = chunk * COLUMNS;
+    int64_t      columns = C - o < COLUMNS ? C - o : COLUMNS;
+    const float *x = call->x[0].x, *w = call->x[1].x, *b = call->x[2].x;
+    float       *running_mean = (float *)call->x[3].x + o, *running_var = (float *)call->x[4].x + o;
+    float       *mean = (float *)call->saved + o, *rstd = (float *)call->saved + C + o;
+    float        var[COLUMNS];
+    if (call->training) {
+        column_statistics(x + o, R, C, columns, mean, var);
+        for (int64_t c = 0; c < columns; ++c) {
+            float unbiased  = R > 1 ? var[c] * ((float)R / (float)(R - 1)) : var[c];
+            running_mean[c] = (1 - a->momentum) * running_mean[c] + a->momentum * mean[c];
+            running_var[c]  = (1 - a->momentum) * running_var[c] + a->momentum * unbiased;
+        }
+    } else {
+        memcpy(mean, running_mean, (size_t)columns * sizeof(float));
+        memcpy(var, running_var, (size_t)columns * sizeof(float));
+    }
+    for (int64_t c = 0; c < columns; ++c)
+        rstd[c] = 1 / sqrtf(var[c] + a->eps);
+    normalise(x + o, R, C, columns, mean, rstd, w + o, b + o, (float *)call->y.x + o);
+}
+
+static asd_status batchnorm_fwd_cpu(const asd_call *c)
+{
+    asd_par_for((asd_last(c->y.shape) + COLUMNS - 1) / COLUMNS, fwd_chunk, (void *)c);
+    return ASD_OK;
+}
+
+/* dw, db: (columns) added to when not NULL; dx stored, or added when `add` */
+ASD_SIMD static void column_gradients(const float *restrict x, const float *restrict dy, int64_t R,
+                                      int64_t ld, int64_t columns, const float *mean,
+                                      const float *rstd, const float *w, float *restrict dx,
+                                      int add, float *dw, float *db)
+{
+    float sum[COLUMNS] = {0}, dot[COLUMNS] = {0}; /* sum_r dy, sum_r dy h */
+    float mean_dy[COLUMNS], mean_dyh[COLUMNS], scale[COLUMNS];
+    for (int64_t r = 0; r < R; ++r)
+        for (int64_t c = 0; c < columns; ++c) {
+            float g = dy[r * ld + c];
+            sum[c] += g;
+            dot[c] += g * ((x[r * ld + c] - mean[c]) * rstd[c]);
+        }
+    for (int64_t c = 0; c < columns; ++c) {
+        mean_dy[c]  = sum[c] / (float)R;
+        mean_dyh[c] = dot[c] / (float)R;
+        scale[c]    = w[c] * rstd[c];
+    }
+    if (dw)
+        for (int64_t c = 0; c < columns; ++c)
+            dw[c] += dot[c];
+    if (db)
+        for (int64_t c = 0; c < columns; ++c)
+            db[c] += sum[c];
+    /* y = (x - m) s w + b, with m and s functions of x  ->  dx = w s (dy - mean dy - h mean (dy h))
+     */
+    if (dx && add)
+        for (int64_t r = 0; r < R; ++r)
+            for (int64_t c = 0; c < columns; ++c) {
+                float h = (x[r * ld + c] - mean[c]) * rstd[c];
+                dx[r * ld + c] += scale[c] * (dy[r * ld + c] - mean_dy[c] - h * mean_dyh[c]);
+            }
+    else if (dx)
+        for (int64_t r = 0; r < R; ++r)
+            for (int64_t c = 0; c < columns; ++c) {
+                float h        = (x[r * ld + c] - mean[c]) * rstd[c];
+                dx[r * ld + c] = scale[c] * (dy[r * ld + c] - mean_dy[c] - h * mean_dyh[c]);
+            }
+}
+
+static void bwd_chunk(void *ctx, int64_t chunk)
+{
+    const asd_call *call = ctx;
+    int64_t         R = asd_rows(call->y.shape), C = asd_last(call->y.shape), o = chunk * COLUMNS;
+    int64_t         columns = C - o < COLUMNS ? C - o : COLUMNS;
+    const float    *saved   = call->saved;
+    float          *dw = call->x[1].g, *db = call->x[2].g, *dx = call->x[0].g;
+    if (dw && !call->acc[1])
+        memset(dw + o, 0, (size_t)columns * sizeof *dw);
+    if (db && !call->acc[2])
+        memset(db + o, 0, (size_t)columns * sizeof *db);
+    column_gradients((const float *)call->x[0].x + o, call->y.g + o, R, C, columns, saved + o,
+                     saved + C + o, (const float *)call->x[1].x + o, dx ? dx + o : NULL,
+                     call->acc[0], dw ? dw + o : NULL, db ? db + o : NULL);
+}
+
+static asd_status batchnorm_bwd_cpu(const asd_call *c)
+{
+    ASD_ASSERT(c->training);
+    asd_par_for((asd_last(c->y.shape) + COLUMNS - 1) / COLUMNS, bwd_chunk, (void *)c);
+    return ASD_OK;
+}
+
+static const asd_batchnorm_attr attr = {.eps = 1e-3f, .momentum = 0.01f};
+#define CASE(R, C, suffix, is_inference, is_bench)                                                 \
+    {                                                                                              \
+        .name = "R=" #R ",C=" #C suffix, .n_in = 5, .attr = &attr, .inference = is_inference,      \
+        .bench = is_bench,                                                                         \
+        .in    = {{ASD_F32, {2, {R, C}}},                                                          \
+                  {ASD_F32, {1, {C}}},                                                             \
+                  {ASD_F32, {1, {C}}},                                                             \
+                  {ASD_F32, {1, {C}}},                                                             \
+                  {ASD_F32, {1, {C}}}},                                                            \
+        .fill  = {ASD_FILL_NORMAL, ASD_FILL_POSITIVE, ASD_FILL_NORMAL, ASD_FILL_NORMAL,            \
+                  ASD_FILL_POSITIVE},                                                              \
+    }
+static const asd_case batchnorm_cases[] = {
+    CASE(2, 1, "", 0, 0),
+    CASE(3, 5, "", 0, 0),
+    CASE(31, 67, "", 0, 0),
+    CASE(1, 3, ",inference", 1, 0),
+    CASE(5, 131, ",inference", 1, 0),
+    CASE(256, 128, "", 0, 1),
+    CASE(256, 8, "", 0, 1),
+    {.name = NULL},
+};
+
+const asd_op asd_op_batchnorm = {
+    .name    = "batchnorm",
+    .min_in  = 5,
+    .n_in    = 5,
+    .infer   = batchnorm_infer,
+    .fwd     = {batchnorm_fwd_cpu},
+    .bwd     = {batchnorm_bwd_cpu},
+    .keeps   = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
+    .no_grad = ASD_KEEPS_X(3) | ASD_KEEPS_X(4),
+    .updates = ASD_KEEPS_X(3) | ASD_KEEPS_X(4),
+    .cases   = batchnorm_cases,
+};

@@ -1,0 +1,133 @@
+/* linear.c - y = x w' + b, the fully connected layer.
+ *
+ *   y = x w' + b
+ *   dx = dy w        dw = dy' x        db = sum_r dy
+ *
+ * x: (..., C) read as (R, C)   w: (O, C)   b: (O), optional   y: (..., O)
+ * Numerics: fp32 products with fp32 accumulation (oneDNN); db in fp32, rows added in order.
+ * Used by: autoencoder.
+ */
+#include "kernels/cpu.h"
+#include "kernels/op.h"
+
+#include "base/par.h"
+
+#include <string.h>
+
+static asd_status linear_infer(asd_node *n)
+{
+    char    sx[64], sw[64];
+    int64_t C = asd_last(n->in[0].shape), O = n->in[1].shape.d[0];
+    if (n->in[0].shape.n < 1 || n->in[1].shape.n != 2 || n->in[1].shape.d[1] != C)
+        return ASD_FAIL(ASD_E_SHAPE, "linear: x %s does not fit w %s, want w (O, %lld)",
+                        asd_shape_text(n->in[0].shape, sx, sizeof sx),
+                        asd_shape_text(n->in[1].shape, sw, sizeof sw), (long long)C);
+    if (n->n_in == 3 && (n->in[2].shape.n != 1 || n->in[2].shape.d[0] != O))
+        return ASD_FAIL(ASD_E_SHAPE, "linear: b %s, want (%lld)",
+                        asd_shape_text(n->in[2].shape, sx, sizeof sx), (long long)O);
+    n->y                           = n->in[0];
+    n->y.shape.d[n->y.shape.n - 1] = O;
+    return ASD_OK;
+}
+
+static asd_status linear_fwd_cpu(const asd_call *c)
+{
+    const float *x = c->x[0].x, *w = c->x[1].x, *b = c->n_in == 3 ? c->x[2].x : NULL;
+    float       *y = c->y.x;
+    int64_t      R = asd_rows(c->y.shape), C = asd_last(c->x[0].shape), O = asd_last(c->y.shape);
+    if (b)
+        for (int64_t r = 0; r < R; ++r)
+            memcpy(y + r * O, b, (size_t)O * sizeof *y);
+    asd_gemm(0, 1, R, O, C, 1, x, C, w, C, b ? 1 : 0, y, O);
+    return ASD_OK;
+}
+
+/* One thread sums a block of columns over all rows, in row order. */
+enum { DB_COLUMNS = 64 };
+
+ASD_SIMD static void add_columns(const float *dy, int64_t R, int64_t O, int64_t from,
+                                 int64_t columns, float *db)
+{
+    float sum[DB_COLUMNS] = {0};
+    for (int64_t r = 0; r < R; ++r)
+        for (int64_t o = 0; o < columns; ++o)
+            sum[o] += dy[r * O + from + o];
+    for (int64_t o = 0; o < columns; ++o)
+        db[from + o] += sum[o];
+}
+
+typedef struct db_job {
+    const float *dy;
+    float       *db;
+    int64_t      R, O;
+} db_job;
+
+static void db_block(void *ctx, int64_t chunk)
+{
+    const db_job *j       = ctx;
+    int64_t       from    = chunk * DB_COLUMNS;
+    int64_t       columns = j->O - from < DB_COLUMNS ? j->O - from : DB_COLUMNS;
+    add_columns(j->dy, j->R, j->O, from, columns, j->db);
+}
+
+static asd_status linear_bwd_cpu(const asd_call *c)
+{
+    const float *x = c->x[0].x, *w = c->x[1].x, *dy = c->y.g;
+    int64_t      R = asd_rows(c->y.shape), C = asd_last(c->x[0].shape), O = asd_last(c->y.shape);
+    /* y = x w'  ->  dx = dy w */
+    if (c->x[0].g)
+        asd_gemm(0, 0, R, C, O, 1, dy, O, w, C, c->acc[0], c->x[0].g, C);
+    /* y = x w'  ->  dw = dy' x */
+    if (c->x[1].g)
+        asd_gemm(1, 0, O, C, R, 1, dy, O, x, C, c->acc[1], c->x[1].g, C);
+    /* y = ... + b  ->  db = sum over rows of dy */
+    if (c->n_in == 3 && c->x[2].g) {
+        db_job job = {dy, c->x[2].g, R, O};
+        if (!c->acc[2])
+            memset(c->x[2].g, 0, (size_t)O * sizeof(float));
+        asd_par_for((O + DB_COLUMNS - 1) / DB_COLUMNS, db_block, &job);
+    }
+    return ASD_OK;
+}
+
+static double linear_flops(const asd_node *n, int backward)
+{
+    double products = 2.0 * (double)asd_rows(n->y.shape) * (double)asd_last(n->in[0].shape) *
+                      (double)asd_last(n->y.shape);
+    return backward ? 2 * products : products;
+}
+
+#define CASE(B, C, O, is_bench)                                                                    \
+    {                                                                                              \
+        .name = "B=" #B ",C=" #C ",O=" #O, .n_in = 3, .bench = is_bench,                           \
+        .in = {{ASD_F32, {2, {B, C}}}, {ASD_F32, {2, {O, C}}}, {ASD_F32, {1, {O}}}},               \
+    }
+static const asd_case linear_cases[] = {
+    CASE(1, 1, 1, 0),
+    CASE(2, 3, 5, 0),
+    CASE(7, 1, 13, 0),
+    CASE(67, 5, 1, 0),
+    CASE(129, 17, 67, 0),
+    {.name = "B=2,T=3,C=4,O=5",
+     .n_in = 3,
+     .in   = {{ASD_F32, {3, {2, 3, 4}}}, {ASD_F32, {2, {5, 4}}}, {ASD_F32, {1, {5}}}}},
+    {.name = "B=3,C=4,O=2,no-bias",
+     .n_in = 2,
+     .in   = {{ASD_F32, {2, {3, 4}}}, {ASD_F32, {2, {2, 4}}}}},
+    CASE(256, 640, 128, 1),
+    CASE(256, 128, 128, 1),
+    CASE(256, 128, 640, 1),
+    {.name = NULL},
+};
+
+const asd_op asd_op_linear = {
+    .name   = "linear",
+    .min_in = 2,
+    .n_in   = 3,
+    .infer  = linear_infer,
+    .fwd    = {linear_fwd_cpu},
+    .bwd    = {linear_bwd_cpu},
+    .keeps  = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
+    .flops  = linear_flops,
+    .cases  = linear_cases,
+};

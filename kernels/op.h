@@ -1,0 +1,199 @@
+/* op.h - the contract between networks and kernels: tensors, calls, ops, and their test cases.
+ *
+ * A network is recorded once on a tape (nn/tape.h), laid out by the planner (nn/plan.h) and then
+ * run as a flat array of calls. An op owns its shapes, its forward and its backward; a network has
+ * no backward code.
+ *
+ * What every kernel may rely on and must keep:
+ *   1. fwd overwrites y and reads nothing from it.
+ *   2. bwd reads y.g. For input k, x[k].g NULL means skip; acc[k] 0 means store, 1 means add.
+ *   3. Parameter gradients always add: the step opens with one memset of the gradient block.
+ *   4. bwd reads only what `keeps` names; the rest of the forward's memory may have been reused.
+ *   5. No allocation, no synchronisation, no host read: what CUDA capture forbids is forbidden
+ * everywhere. What must be allocated (tables, FFT plans) is made once in `prepare`.
+ *   6. Tensors are dense and row-major; memory is 64-byte aligned.
+ *   7. Attributes are fixed at plan time; what changes per step is read from *step.
+ *   8. Same seed, same bits, for any number of threads: no float atomics, chunks as in base/par.h.
+ *   9. int64_t for index arithmetic.
+ */
+#ifndef ASD_KERNELS_OP_H
+#define ASD_KERNELS_OP_H
+
+#include "base/status.h"
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { ASD_MAX_IN = 8, ASD_MAX_DIMS = 4 };
+
+typedef enum asd_backend { ASD_CPU, ASD_CUDA, ASD_NBACKENDS } asd_backend;
+typedef enum asd_dtype { ASD_F32, ASD_I16, ASD_I32, ASD_NDTYPES } asd_dtype;
+
+static inline size_t asd_dtype_size(asd_dtype t)
+{
+    return t == ASD_I16 ? 2 : 4;
+}
+
+typedef struct asd_shape {
+    int     n;               /* dimensions used */
+    int64_t d[ASD_MAX_DIMS]; /* outermost first */
+} asd_shape;
+
+/* Elements in all dimensions together; 1 for a scalar (n = 0). */
+static inline int64_t asd_count(asd_shape s)
+{
+    int64_t c = 1;
+    for (int i = 0; i < s.n; ++i)
+        c *= s.d[i];
+    return c;
+}
+
+static inline int64_t asd_last(asd_shape s)
+{
+    return s.n ? s.d[s.n - 1] : 1;
+}
+
+/* Product of all dimensions but the last: the rows R of a tensor read as (R, C). */
+static inline int64_t asd_rows(asd_shape s)
+{
+    int64_t r = 1;
+    for (int i = 0; i + 1 < s.n; ++i)
+        r *= s.d[i];
+    return r;
+}
+
+#define ASD_SHAPE1(a) ((asd_shape){1, {(a)}})
+#define ASD_SHAPE2(a, b) ((asd_shape){2, {(a), (b)}})
+#define ASD_SHAPE3(a, b, c) ((asd_shape){3, {(a), (b), (c)}})
+
+/* "(256, 640)" into buf; returns buf. */
+const char *asd_shape_text(asd_shape s, char *buf, size_t size);
+int         asd_shape_equal(asd_shape a, asd_shape b);
+
+/* A view: the memory belongs to a plan's arena or to a parameter store. */
+typedef struct asd_tensor {
+    void     *x; /* values */
+    float    *g; /* gradient, same shape; NULL where none flows */
+    asd_dtype dtype;
+    asd_shape shape;
+} asd_tensor;
+
+typedef struct asd_spec {
+    asd_dtype dtype;
+    asd_shape shape;
+} asd_spec;
+
+/* What changes from step to step. One instance per plan; kernels read it when they run, so a
+ * captured CUDA graph never goes stale. */
+typedef struct asd_step {
+    int64_t  step; /* optimiser steps taken before this one */
+    uint64_t seed;
+    float    lr;
+} asd_step;
+
+typedef struct asd_op asd_op;
+
+/* A recorded op, before memory exists. `infer` reads in[] and fills the rest. */
+typedef struct asd_node {
+    const asd_op *op;
+    const void
+            *attr; /* the op's attribute struct, NULL if it has none; lives as long as the tape */
+    int      n_in;
+    asd_spec in[ASD_MAX_IN];
+    asd_spec y;
+    size_t   saved_bytes;                    /* written by fwd, read by bwd */
+    size_t   fwd_work_bytes, bwd_work_bytes; /* scratch of one call */
+} asd_node;
+
+/* One entry of a plan: everything a kernel needs, addresses fixed. */
+typedef struct asd_call {
+    const asd_op   *op;
+    const void     *attr;
+    int             n_in;
+    int             training;
+    asd_tensor      x[ASD_MAX_IN];
+    unsigned char   acc[ASD_MAX_IN];
+    asd_tensor      y;
+    void           *saved;
+    void           *work;
+    void           *state; /* made by op->prepare, freed by op->release */
+    const asd_step *step;
+    void           *stream; /* CUDA stream; NULL on the CPU */
+} asd_call;
+
+typedef asd_status (*asd_kernel)(const asd_call *c);
+
+/* How a test or a benchmark fills an input. */
+typedef enum asd_fill {
+    ASD_FILL_NORMAL,   /* mean 0.3, standard deviation 1: not centred, so that means matter */
+    ASD_FILL_POSITIVE, /* uniform in [0.5, 1.5] */
+    ASD_FILL_INDEX,    /* whole numbers 0 .. index_limit-1 */
+    ASD_FILL_PCM,      /* tones and noise as samples; full scale is 1, or 32767 in int16 */
+} asd_fill;
+
+typedef struct asd_case {
+    const char *name; /* "B=256,C=640,O=128"; ends the list when NULL */
+    int         n_in;
+    asd_spec    in[ASD_MAX_IN];
+    asd_fill    fill[ASD_MAX_IN];
+    int64_t     index_limit;
+    const void *attr;
+    int         inference; /* run with training = 0; then only the forward is checked */
+    int         bench;     /* a benchmark shape, too large for finite differences */
+} asd_case;
+
+/* bits of asd_op.keeps */
+#define ASD_KEEPS_X(k) (1u << (k))
+#define ASD_KEEPS_Y (1u << 16)
+
+struct asd_op {
+    const char *name;
+    int         min_in, n_in; /* fewest and most inputs */
+    asd_status (*infer)(asd_node *n);
+    asd_kernel fwd[ASD_NBACKENDS]; /* [ASD_CPU] must exist */
+    asd_kernel bwd[ASD_NBACKENDS]; /* all NULL: not differentiable */
+    asd_status (*prepare)(
+        asd_call *c); /* once at plan time, may allocate c->state; NULL if nothing to do */
+    void (*release)(asd_call *c); /* frees c->state; NULL if there is none */
+    unsigned keeps;               /* what bwd reads of the forward besides `saved` */
+    unsigned no_grad;             /* bit k: input k has no gradient (indices, running statistics) */
+    unsigned updates; /* bit k: training fwd writes input k in place (running statistics) */
+    double (*flops)(const asd_node *n, int backward); /* for benchmarks; NULL = memory only */
+    const asd_case *cases;
+};
+
+/* Every op of ops.def, ended by NULL. */
+extern const asd_op *const asd_ops[];
+const asd_op              *asd_op_find(const char *name); /* NULL if unknown */
+
+#define OP(name) extern const asd_op asd_op_##name;
+#include "kernels/ops.def"
+#undef OP
+
+/* --- attributes --- */
+
+typedef struct asd_batchnorm_attr {
+    float eps;      /* added to the (biased) variance */
+    float momentum; /* new running value = (1 - momentum) old + momentum batch */
+} asd_batchnorm_attr;
+
+typedef struct asd_frame_stack_attr {
+    int64_t stack; /* consecutive frames in one row */
+} asd_frame_stack_attr;
+
+typedef struct asd_logmel_attr {
+    int64_t n_fft, hop_samples, n_mels;
+    double  rate_hz, fmin_hz, fmax_hz;
+    double  floor; /* smallest mel power that is told apart: 2.220446049250313e-16 */
+} asd_logmel_attr;
+
+/* Frames of a centred STFT: 1 + floor(S / hop). */
+int64_t asd_logmel_frames(const asd_logmel_attr *a, int64_t samples);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,90 @@
+/* relu.c - y = max(x, 0).
+ *
+ *   dx = dy where y > 0, else 0        (the derivative at 0 is 0, as in PyTorch; NaN passes
+ * through)
+ *
+ * x, y: any shape.   Used by: autoencoder.
+ */
+#include "kernels/cpu.h"
+#include "kernels/op.h"
+
+#include "base/par.h"
+
+enum { CHUNK = 16384 };
+
+static asd_status relu_infer(asd_node *n)
+{
+    n->y = n->in[0];
+    return ASD_OK;
+}
+
+ASD_SIMD static void relu_forward(const float *restrict x, float *restrict y, int64_t n)
+{
+    for (int64_t i = 0; i < n; ++i)
+        y[i] = x[i] < 0 ? 0 : x[i];
+}
+
+ASD_SIMD static void relu_backward(const float *restrict y, const float *restrict dy,
+                                   float *restrict dx, int64_t n, int add)
+{
+    if (add)
+        for (int64_t i = 0; i < n; ++i)
+            dx[i] += y[i] > 0 ? dy[i] : 0;
+    else
+        for (int64_t i = 0; i < n; ++i)
+            dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+static int64_t chunk_size(const asd_call *c, int64_t chunk)
+{
+    int64_t left = asd_count(c->y.shape) - chunk * CHUNK;
+    return left < CHUNK ? left : CHUNK;
+}
+
+static void fwd_chunk(void *ctx, int64_t chunk)
+{
+    const asd_call *c = ctx;
+    int64_t         o = chunk * CHUNK;
+    relu_forward((const float *)c->x[0].x + o, (float *)c->y.x + o, chunk_size(c, chunk));
+}
+
+static void bwd_chunk(void *ctx, int64_t chunk)
+{
+    const asd_call *c = ctx;
+    int64_t         o = chunk * CHUNK;
+    relu_backward((const float *)c->y.x + o, c->y.g + o, c->x[0].g + o, chunk_size(c, chunk),
+                  c->acc[0]);
+}
+
+static asd_status relu_fwd_cpu(const asd_call *c)
+{
+    asd_par_for((asd_count(c->y.shape) + CHUNK - 1) / CHUNK, fwd_chunk, (void *)c);
+    return ASD_OK;
+}
+
+static asd_status relu_bwd_cpu(const asd_call *c)
+{
+    /* y = max(x, 0)  ->  dx = dy [y > 0] */
+    if (c->x[0].g)
+        asd_par_for((asd_count(c->y.shape) + CHUNK - 1) / CHUNK, bwd_chunk, (void *)c);
+    return ASD_OK;
+}
+
+static const asd_case relu_cases[] = {
+    {.name = "n=1", .n_in = 1, .in = {{ASD_F32, {1, {1}}}}},
+    {.name = "B=3,C=7", .n_in = 1, .in = {{ASD_F32, {2, {3, 7}}}}},
+    {.name = "n=16411", .n_in = 1, .in = {{ASD_F32, {1, {16411}}}}},
+    {.name = "B=256,C=128", .n_in = 1, .in = {{ASD_F32, {2, {256, 128}}}}, .bench = 1},
+    {.name = NULL},
+};
+
+const asd_op asd_op_relu = {
+    .name   = "relu",
+    .min_in = 1,
+    .n_in   = 1,
+    .infer  = relu_infer,
+    .fwd    = {relu_fwd_cpu},
+    .bwd    = {relu_bwd_cpu},
+    .keeps  = ASD_KEEPS_Y,
+    .cases  = relu_cases,
+};
