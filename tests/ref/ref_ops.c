@@ -1,0 +1,147 @@
+/* ref_ops.c - see ref_ops.h. */
+#include "ref/ref_ops.h"
+
+#include <complex.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void ref_linear(const asd_node *n, int training, const double *const *x, double *y,
+                       double *const *state)
+{
+    (void)training, (void)state;
+    int64_t R = asd_rows(n->y.shape), C = asd_last(n->in[0].shape), O = asd_last(n->y.shape);
+    for (int64_t r = 0; r < R; ++r)
+        for (int64_t o = 0; o < O; ++o) {
+            double sum = n->n_in == 3 ? x[2][o] : 0;
+            for (int64_t c = 0; c < C; ++c)
+                sum += x[0][r * C + c] * x[1][o * C + c];
+            y[r * O + o] = sum;
+        }
+}
+
+static void ref_batchnorm(const asd_node *n, int training, const double *const *x, double *y,
+                          double *const *state)
+{
+    const asd_batchnorm_attr *a = n->attr;
+    int64_t                   R = asd_rows(n->y.shape), C = asd_last(n->y.shape);
+    for (int64_t c = 0; c < C; ++c) {
+        double mean = 0, var = 0;
+        for (int64_t r = 0; r < R; ++r)
+            mean += x[0][r * C + c] / (double)R;
+        for (int64_t r = 0; r < R; ++r)
+            var += pow(x[0][r * C + c] - mean, 2) / (double)R;
+        if (training && state) {
+            double k    = (double)a->momentum;
+            state[3][c] = (1 - k) * x[3][c] + k * mean;
+            state[4][c] = (1 - k) * x[4][c] + k * (R > 1 ? var * (double)R / (double)(R - 1) : var);
+        }
+        if (!training) {
+            mean = x[3][c];
+            var  = x[4][c];
+        }
+        for (int64_t r = 0; r < R; ++r)
+            y[r * C + c] =
+                (x[0][r * C + c] - mean) / sqrt(var + (double)a->eps) * x[1][c] + x[2][c];
+    }
+}
+
+static void ref_relu(const asd_node *n, int training, const double *const *x, double *y,
+                     double *const *state)
+{
+    (void)training, (void)state;
+    for (int64_t i = 0; i < asd_count(n->y.shape); ++i)
+        y[i] = x[0][i] > 0 ? x[0][i] : 0;
+}
+
+static void ref_mse(const asd_node *n, int training, const double *const *x, double *y,
+                    double *const *state)
+{
+    (void)training, (void)state;
+    int64_t count = asd_count(n->in[0].shape);
+    y[0]          = 0;
+    for (int64_t i = 0; i < count; ++i)
+        y[0] += pow(x[0][i] - x[1][i], 2) / (double)count;
+}
+
+static void ref_frame_stack(const asd_node *n, int training, const double *const *x, double *y,
+                            double *const *state)
+{
+    (void)training, (void)state;
+    const asd_frame_stack_attr *a = n->attr;
+    int64_t                     F = n->in[0].shape.d[1], B = n->in[1].shape.d[0];
+    for (int64_t b = 0; b < B; ++b)
+        for (int64_t s = 0; s < a->stack; ++s)
+            for (int64_t f = 0; f < F; ++f)
+                y[(b * a->stack + s) * F + f] = x[0][((int64_t)x[1][b] + s) * F + f];
+}
+
+/* Slaney's mel scale from its definition: mel 0 .. 15 linear to 1 kHz, then 27 steps to 6.4 kHz. */
+static double mel_edge(const asd_logmel_attr *a, int64_t m)
+{
+    double edge[2], hz[2] = {a->fmin_hz, a->fmax_hz};
+    for (int i = 0; i < 2; ++i)
+        edge[i] = hz[i] <= 1000 ? hz[i] / (200.0 / 3) : 15 + 27 * log(hz[i] / 1000) / log(6.4);
+    double mel = edge[0] + (edge[1] - edge[0]) * (double)m / (double)(a->n_mels + 1);
+    return mel <= 15 ? mel * (200.0 / 3) : 1000 * pow(6.4, (mel - 15) / 27);
+}
+
+/* One frame by the O(N^2) Fourier sum. power: (n_fft/2 + 1) */
+static void frame_power(const asd_logmel_attr *a, const double *x, int64_t S, double scale,
+                        int64_t t, double *power)
+{
+    const double pi = 3.14159265358979323846;
+    for (int64_t f = 0; f <= a->n_fft / 2; ++f) {
+        double complex sum = 0;
+        for (int64_t i = 0; i < a->n_fft; ++i) {
+            int64_t at = t * a->hop_samples + i - a->n_fft / 2;
+            if (at < 0 || at >= S)
+                continue;
+            double w = 0.5 - 0.5 * cos(2 * pi * (double)i / (double)a->n_fft);
+            sum += w * x[at] * scale *
+                   cexp(-2 * pi * I * (double)(f * i % a->n_fft) / (double)a->n_fft);
+        }
+        power[f] = creal(sum) * creal(sum) + cimag(sum) * cimag(sum);
+    }
+}
+
+static void ref_logmel(const asd_node *n, int training, const double *const *x, double *y,
+                       double *const *state)
+{
+    (void)training, (void)state;
+    const asd_logmel_attr *a = n->attr;
+    int64_t                B = n->y.shape.d[0], T = n->y.shape.d[1], S = n->in[0].shape.d[1];
+    double                 scale = n->in[0].dtype == ASD_I16 ? 1.0 / 32768 : 1;
+    double                *power = malloc((size_t)(a->n_fft / 2 + 1) * sizeof *power);
+    for (int64_t b = 0; b < B; ++b)
+        for (int64_t t = 0; t < T; ++t) {
+            frame_power(a, x[0] + b * S, S, scale, t, power);
+            for (int64_t m = 0; m < a->n_mels; ++m) {
+                double f0 = mel_edge(a, m), f1 = mel_edge(a, m + 1), f2 = mel_edge(a, m + 2),
+                       sum = 0;
+                for (int64_t f = 0; f <= a->n_fft / 2; ++f) {
+                    double hz = (double)f * a->rate_hz / (double)a->n_fft;
+                    double h  = fmax(0, fmin((hz - f0) / (f1 - f0), (f2 - hz) / (f2 - f1)));
+                    sum += h * 2 / (f2 - f0) * power[f];
+                }
+                y[(b * T + t) * a->n_mels + m] = 10 * log10(fmax(sum, a->floor));
+            }
+        }
+    free(power);
+}
+
+static const struct {
+    const char *op;
+    asd_ref_fwd fwd;
+} table[] = {
+    {"linear", ref_linear}, {"batchnorm", ref_batchnorm},     {"relu", ref_relu},
+    {"mse", ref_mse},       {"frame_stack", ref_frame_stack}, {"logmel", ref_logmel},
+};
+
+asd_ref_fwd asd_ref_find(const char *op)
+{
+    for (size_t i = 0; i < sizeof table / sizeof *table; ++i)
+        if (!strcmp(table[i].op, op))
+            return table[i].fwd;
+    return NULL;
+}
