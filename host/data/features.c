@@ -23,8 +23,9 @@ asd_logmel_attr asd_front_end_attr(const asd_cfg *cfg)
                              .n_mels      = cfg->front_end_n_mels,
                              .rate_hz     = rate,
                              .fmin_hz     = cfg->front_end_fmin_hz,
-                             .fmax_hz     = cfg->front_end_fmax_hz > 0 ? cfg->front_end_fmax_hz : rate / 2,
-                             .floor       = 2.220446049250313e-16 /* epsilon of double, dcase2026 6.1 */};
+                             .fmax_hz =
+                                 cfg->front_end_fmax_hz > 0 ? cfg->front_end_fmax_hz : rate / 2,
+                             .floor = 2.220446049250313e-16 /* epsilon of double, dcase2026 6.1 */};
 }
 
 /* The front-end planned for one clip length. */
@@ -79,19 +80,25 @@ typedef struct load_job {
     char       error[1024];
 } load_job;
 
-static asd_status load_clip(front_end *f, const asd_clip *clip, const asd_cfg *cfg, clip_frames *out)
+static asd_status load_clip(front_end *f, const asd_clip *clip, const asd_cfg *cfg,
+                            clip_frames *out)
 {
-    static const asd_channel hear[] = {
-        [ASD_CHANNEL_NEAR] = ASD_HEAR_NEAR, [ASD_CHANNEL_FAR] = ASD_HEAR_FAR, [ASD_CHANNEL_MEAN] = ASD_HEAR_MEAN};
-    asd_status   st = ASD_OK;
-    float       *x  = NULL;
-    int64_t      n;
-    asd_wav_info info;
-    ASD_GO(done, st, asd_wav_read(clip->path, hear[cfg->data_channel], (int)cfg->data_rate_hz, &x, &n, &info));
+    static const asd_channel hear[] = {[ASD_CHANNEL_NEAR] = ASD_HEAR_NEAR,
+                                       [ASD_CHANNEL_FAR]  = ASD_HEAR_FAR,
+                                       [ASD_CHANNEL_MEAN] = ASD_HEAR_MEAN};
+    asd_status               st     = ASD_OK;
+    float                   *x      = NULL;
+    int64_t                  n;
+    asd_wav_info             info;
+    ASD_GO(
+        done, st,
+        asd_wav_read(clip->path, hear[cfg->data_channel], (int)cfg->data_rate_hz, &x, &n, &info));
     ASD_GO(done, st, front_end_plan(f, cfg, n));
     if (f->T < cfg->front_end_stack_frames) {
-        st = ASD_FAIL(ASD_E_DATA, "%s: %lld samples give %lld frames, want at least %lld for one input vector",
-                      clip->path, (long long)n, (long long)f->T, (long long)cfg->front_end_stack_frames);
+        st = ASD_FAIL(ASD_E_DATA,
+                      "%s: %lld samples give %lld frames, want at least %lld for one input vector",
+                      clip->path, (long long)n, (long long)f->T,
+                      (long long)cfg->front_end_stack_frames);
         goto done;
     }
     size_t bytes = (size_t)(f->T * cfg->front_end_n_mels) * sizeof(float);
@@ -142,7 +149,8 @@ static asd_status join(load_job *j, asd_features *out)
     out->x = aligned_alloc(ASD_ALIGN, asd_align_up((size_t)(rows * F) * sizeof(float) + 1));
     if (!hashes || !out->first || !out->x) {
         free(hashes);
-        return ASD_FAIL(ASD_E_OOM, "no memory for %lld frames of %lld features", (long long)rows, (long long)F);
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld frames of %lld features", (long long)rows,
+                        (long long)F);
     }
     out->n = j->n;
     out->F = F;
@@ -160,12 +168,12 @@ static asd_status join(load_job *j, asd_features *out)
     return ASD_OK;
 }
 
-asd_status asd_features_load(const asd_clip *const *clips, int64_t n, const asd_cfg *cfg, const char *progress_text,
-                             asd_features *out)
+asd_status asd_features_load(const asd_clip *const *clips, int64_t n, const asd_cfg *cfg,
+                             const char *progress_text, asd_features *out)
 {
     asd_status   st = ASD_OK;
     asd_progress bar;
-    load_job     j = {.clips = clips, .n = n, .n_chunks = n < MAX_CHUNKS ? n : MAX_CHUNKS, .cfg = cfg};
+    load_job j = {.clips = clips, .n = n, .n_chunks = n < MAX_CHUNKS ? n : MAX_CHUNKS, .cfg = cfg};
     memset(out, 0, sizeof *out);
     if (!(j.result = calloc((size_t)n + 1, sizeof *j.result)))
         return ASD_FAIL(ASD_E_OOM, "no memory for %lld clips", (long long)n);

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const dtype_name[ASD_NDTYPES] = {[ASD_F32] = "F32", [ASD_I16] = "I16", [ASD_I32] = "I32"};
+static const char *const dtype_name[ASD_NDTYPES] = {
+    [ASD_F32] = "F32", [ASD_I16] = "I16", [ASD_I32] = "I32"};
 enum { MAX_HEADER = 100 << 20 }; /* the reference implementation's limit */
 
 /* --- writing --- */
@@ -22,8 +23,8 @@ static json_t *describe(const asd_st_entry *e, size_t from, size_t to)
     json_t *shape = json_array();
     for (int i = 0; i < e->shape.n; ++i)
         json_array_append_new(shape, json_integer(e->shape.d[i]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_name[e->dtype], "shape", shape, "data_offsets",
-                     (json_int_t)from, (json_int_t)to);
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_name[e->dtype], "shape", shape,
+                     "data_offsets", (json_int_t)from, (json_int_t)to);
 }
 
 static size_t bytes_of(asd_dtype t, asd_shape s)
@@ -31,7 +32,8 @@ static size_t bytes_of(asd_dtype t, asd_shape s)
     return (size_t)asd_count(s) * asd_dtype_size(t);
 }
 
-static char *make_header(const asd_st_entry *entry, int64_t n, const char *const *metadata, int64_t n_meta)
+static char *make_header(const asd_st_entry *entry, int64_t n, const char *const *metadata,
+                         int64_t n_meta)
 {
     json_t *root = json_object();
     size_t  at   = 0;
@@ -51,13 +53,14 @@ static char *make_header(const asd_st_entry *entry, int64_t n, const char *const
     return text;
 }
 
-asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, int64_t n, const char *const *metadata,
-                                 int64_t n_meta)
+asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, int64_t n,
+                                 const char *const *metadata, int64_t n_meta)
 {
     asd_outfile f;
     char       *header = make_header(entry, n, metadata, n_meta);
     if (!header)
-        return ASD_FAIL(ASD_E_OOM, "%s: no memory for the header of %lld tensors", path, (long long)n);
+        return ASD_FAIL(ASD_E_OOM, "%s: no memory for the header of %lld tensors", path,
+                        (long long)n);
     asd_status st = asd_outfile_open(&f, path);
     if (!st) {
         size_t        length = strlen(header), padded = (length + 7) / 8 * 8;
@@ -82,11 +85,12 @@ static asd_status map_file(asd_safetensors *s)
     struct stat info;
     int         fd = open(s->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return ASD_FAIL(errno == ENOENT ? ASD_E_DATA : ASD_E_IO, "%s: cannot read: %s", s->path, strerror(errno));
+        return ASD_FAIL(errno == ENOENT ? ASD_E_DATA : ASD_E_IO, "%s: cannot read: %s", s->path,
+                        strerror(errno));
     if (fstat(fd, &info) || !S_ISREG(info.st_mode) || info.st_size < 8) {
         close(fd);
-        return ASD_FAIL(ASD_E_DATA, "%s: not a safetensors file: %lld bytes, want at least 8", s->path,
-                        (long long)info.st_size);
+        return ASD_FAIL(ASD_E_DATA, "%s: not a safetensors file: %lld bytes, want at least 8",
+                        s->path, (long long)info.st_size);
     }
     void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);
@@ -97,18 +101,21 @@ static asd_status map_file(asd_safetensors *s)
     return ASD_OK;
 }
 
-static asd_status read_shape(const asd_safetensors *s, const char *name, const json_t *json, asd_shape *shape)
+static asd_status read_shape(const asd_safetensors *s, const char *name, const json_t *json,
+                             asd_shape *shape)
 {
-    size_t i;
+    size_t  i;
     json_t *d;
     double  count = 1;
     if (!json_is_array(json) || json_array_size(json) > ASD_MAX_DIMS)
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: want a shape of at most %d numbers", s->path, name, ASD_MAX_DIMS);
+        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: want a shape of at most %d numbers", s->path,
+                        name, ASD_MAX_DIMS);
     shape->n = (int)json_array_size(json);
     json_array_foreach(json, i, d)
     {
         if (!json_is_integer(d) || json_integer_value(d) < 0)
-            return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: dimension %zu is not a whole number >= 0", s->path, name, i);
+            return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: dimension %zu is not a whole number >= 0",
+                            s->path, name, i);
         shape->d[i] = json_integer_value(d);
         count *= (double)shape->d[i];
     }
@@ -117,8 +124,8 @@ static asd_status read_shape(const asd_safetensors *s, const char *name, const j
     return ASD_OK;
 }
 
-static asd_status read_tensor(const asd_safetensors *s, const char *name, const json_t *json, const char *data,
-                              size_t data_bytes, asd_st_tensor *t)
+static asd_status read_tensor(const asd_safetensors *s, const char *name, const json_t *json,
+                              const char *data, size_t data_bytes, asd_st_tensor *t)
 {
     const char   *dtype   = json_string_value(json_object_get(json, "dtype"));
     const json_t *offsets = json_object_get(json, "data_offsets");
@@ -133,10 +140,11 @@ static asd_status read_tensor(const asd_safetensors *s, const char *name, const 
     if (json_array_size(offsets) != 2 || !json_is_integer(json_array_get(offsets, 0)) ||
         !json_is_integer(json_array_get(offsets, 1)))
         return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: want two data_offsets", s->path, name);
-    json_int_t from = json_integer_value(json_array_get(offsets, 0)), to = json_integer_value(json_array_get(offsets, 1));
+    json_int_t from = json_integer_value(json_array_get(offsets, 0)),
+               to   = json_integer_value(json_array_get(offsets, 1));
     if (from < 0 || to < from || (uint64_t)to > data_bytes)
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: data_offsets [%lld, %lld] outside 0 .. %zu", s->path, name,
-                        (long long)from, (long long)to, data_bytes);
+        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: data_offsets [%lld, %lld] outside 0 .. %zu",
+                        s->path, name, (long long)from, (long long)to, data_bytes);
     if ((size_t)(to - from) != bytes_of(t->dtype, t->shape))
         return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: %lld bytes, its shape wants %zu", s->path, name,
                         (long long)(to - from), bytes_of(t->dtype, t->shape));
@@ -156,17 +164,20 @@ static int by_data(const void *a, const void *b)
 static asd_status check_cover(asd_safetensors *s, const char *data, size_t data_bytes)
 {
     const char *at = data;
-    if (s->n) /* stable for tensors without elements: they share an address and any order is a cover */
+    if (s->n) /* stable for tensors without elements: they share an address and any order is a cover
+               */
         qsort(s->tensor, (size_t)s->n, sizeof *s->tensor, by_data);
     for (int64_t i = 0; i < s->n; ++i) {
         const asd_st_tensor *t = &s->tensor[i];
         if ((const char *)t->data != at && bytes_of(t->dtype, t->shape))
-            return ASD_FAIL(ASD_E_DATA, "%s: tensor %s starts at %td, want %td: tensors overlap or leave a gap",
+            return ASD_FAIL(ASD_E_DATA,
+                            "%s: tensor %s starts at %td, want %td: tensors overlap or leave a gap",
                             s->path, t->name, (const char *)t->data - data, at - data);
         at += bytes_of(t->dtype, t->shape);
     }
     if (at != data + data_bytes)
-        return ASD_FAIL(ASD_E_DATA, "%s: %zu bytes of data, its tensors hold %td", s->path, data_bytes, at - data);
+        return ASD_FAIL(ASD_E_DATA, "%s: %zu bytes of data, its tensors hold %td", s->path,
+                        data_bytes, at - data);
     return ASD_OK;
 }
 
@@ -179,14 +190,15 @@ static asd_status read_header(asd_safetensors *s)
     for (int i = 0; i < 8; ++i)
         size |= (uint64_t)map[i] << 8 * i;
     if (size > MAX_HEADER || size > s->map_bytes - 8)
-        return ASD_FAIL(ASD_E_DATA, "%s: header of %llu bytes in a file of %zu: cut short, or not safetensors", s->path,
-                        (unsigned long long)size, s->map_bytes);
+        return ASD_FAIL(ASD_E_DATA,
+                        "%s: header of %llu bytes in a file of %zu: cut short, or not safetensors",
+                        s->path, (unsigned long long)size, s->map_bytes);
     json_t *root = json_loadb((const char *)map + 8, (size_t)size, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(root)) {
         st = ASD_FAIL(ASD_E_DATA, "%s: header: %s", s->path, root ? "not a JSON object" : why.text);
         goto done;
     }
-    const char *data = (const char *)map + 8 + size, *name;
+    const char *data       = (const char *)map + 8 + size, *name;
     size_t      data_bytes = s->map_bytes - 8 - (size_t)size;
     json_t     *value;
     s->tensor = calloc(json_object_size(root) + 1, sizeof *s->tensor);
@@ -240,16 +252,17 @@ const asd_st_tensor *asd_safetensors_find(const asd_safetensors *s, const char *
     return NULL;
 }
 
-asd_status asd_safetensors_get(const asd_safetensors *s, const char *name, asd_dtype dtype, asd_shape shape, void *to)
+asd_status asd_safetensors_get(const asd_safetensors *s, const char *name, asd_dtype dtype,
+                               asd_shape shape, void *to)
 {
     char                 found[64], wanted[64];
     const asd_st_tensor *t = asd_safetensors_find(s, name);
     if (!t)
         return ASD_FAIL(ASD_E_DATA, "%s: tensor %s is missing", s->path, name);
     if (t->dtype != dtype || !asd_shape_equal(t->shape, shape))
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s is %s %s, want %s %s", s->path, name, dtype_name[t->dtype],
-                        asd_shape_text(t->shape, found, sizeof found), dtype_name[dtype],
-                        asd_shape_text(shape, wanted, sizeof wanted));
+        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s is %s %s, want %s %s", s->path, name,
+                        dtype_name[t->dtype], asd_shape_text(t->shape, found, sizeof found),
+                        dtype_name[dtype], asd_shape_text(shape, wanted, sizeof wanted));
     memcpy(to, t->data, bytes_of(dtype, shape));
     return ASD_OK;
 }

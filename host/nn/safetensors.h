@@ -1,12 +1,14 @@
-/* safetensors.h - named tensors in one file, the format that Hugging Face made: mapped, never executed.
+/* safetensors.h - named tensors in one file, the format that Hugging Face made: mapped, never
+ * executed.
  *
  *   bytes 0-7    N, length of the header, little-endian uint64
  *   next N       JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [from, to]}, ...,
  *                       "__metadata__": {"key": "text", ...}}
  *   the rest     data, offsets counted from here; tensors cover it without gaps or overlaps
  *
- * Written under a temporary name, synced, renamed; names sorted by offset = order of addition. Data starts at a
- * multiple of 8 bytes. Files are hostile: every length, offset, shape and dtype is checked before use (ASD_E_DATA).
+ * Written under a temporary name, synced, renamed; names sorted by offset = order of addition. Data
+ * starts at a multiple of 8 bytes. Files are hostile: every length, offset, shape and dtype is
+ * checked before use (ASD_E_DATA).
  */
 #ifndef ASD_NN_SAFETENSORS_H
 #define ASD_NN_SAFETENSORS_H
@@ -23,8 +25,8 @@ typedef struct asd_st_entry {
 } asd_st_entry;
 
 /* metadata: n_meta pairs key, text. */
-asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, int64_t n, const char *const *metadata,
-                                 int64_t n_meta);
+asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, int64_t n,
+                                 const char *const *metadata, int64_t n_meta);
 
 /* --- reading --- */
 
@@ -48,7 +50,9 @@ asd_status asd_safetensors_open(const char *path, asd_safetensors *out);
 void       asd_safetensors_close(asd_safetensors *s);
 /* NULL if absent. */
 const asd_st_tensor *asd_safetensors_find(const asd_safetensors *s, const char *name);
-/* Copies a tensor out; ASD_E_DATA naming file and tensor when it is missing or has another dtype or shape. */
-asd_status asd_safetensors_get(const asd_safetensors *s, const char *name, asd_dtype dtype, asd_shape shape, void *to);
+/* Copies a tensor out; ASD_E_DATA naming file and tensor when it is missing or has another dtype or
+ * shape. */
+asd_status asd_safetensors_get(const asd_safetensors *s, const char *name, asd_dtype dtype,
+                               asd_shape shape, void *to);
 
 #endif
