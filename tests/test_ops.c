@@ -286,12 +286,12 @@ static double difference(const rig *r, asd_ref_fwd ref, const double *dy, int k,
 /* Runs backward after a forward, having destroyed all that `keeps` does not name. */
 static void run_bwd(rig *r, float *const *dx, const unsigned char *acc)
 {
-    for (int k = 0; k < r->c->n_in; ++k) {
+    for (int k = 0; k < r->c->n_in && k < ASD_MAX_IN; ++k) {
         r->call.x[k].g = dx[k];
         r->call.acc[k] = acc[k];
     }
     void *saved_x[ASD_MAX_IN], *work = r->call.work;
-    for (int k = 0; k < r->c->n_in; ++k) {
+    for (int k = 0; k < r->c->n_in && k < ASD_MAX_IN; ++k) {
         saved_x[k] = r->call.x[k].x;
         if (!(r->op->keeps >> k & 1))
             r->call.x[k].x = NULL; /* may have been reused: a read would crash */
@@ -302,7 +302,7 @@ static void run_bwd(rig *r, float *const *dx, const unsigned char *acc)
     fill_nan(r->call.work, r->bwd_work.bytes);
     assert_ok(r->op->bwd[ASD_CPU](&r->call));
     r->call.work = work;
-    for (int k = 0; k < r->c->n_in; ++k)
+    for (int k = 0; k < r->c->n_in && k < ASD_MAX_IN; ++k)
         r->call.x[k].x = saved_x[k];
     rig_check(r);
 }

@@ -32,11 +32,8 @@ typedef struct asd_residual_cov {
 asd_status asd_residual_cov_init(asd_residual_cov *c, int64_t F, int64_t max_rows);
 void       asd_residual_cov_clear(asd_residual_cov *c);
 /* is_target: (B), 1 for the vectors of target clips. */
-void           asd_residual_cov_add(asd_residual_cov *c, const asd_residuals *r,
-                                    const unsigned char *is_target);
-unknown counts as source,
-    as *officially.* / void asd_residual_cov_add(asd_residual_cov *c, const asd_residuals *r,
-                                                 const signed char *domain);
+void asd_residual_cov_add(asd_residual_cov *c, const asd_residuals *r,
+                          const unsigned char *is_target);
 /* source, target: (F, F). ASD_E_DATA when there are fewer than two source vectors. */
 asd_status asd_residual_cov_finish(const asd_residual_cov *c, float *source, float *target);
 
