@@ -9,6 +9,7 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *text;
 } commands[] = {
+    {"score", eval_score_main, "anomaly scores and decisions of a finished run"},
     {"omega", eval_omega_main, "official values of anomaly scores, with intervals"},
     {"table", eval_table_main, "Omega of a published table of cells"},
     {"compare", eval_compare_main, "is B better than A on the same clips?"},
