@@ -101,6 +101,10 @@ static void position(const reader *r, struct fy_event *e, int *line, int *column
     const struct fy_mark *m = fy_event_start_mark(e);
     *line                   = m ? m->line + 1 : r->key_line;
     *column                 = m ? m->column + 1 : r->key_column;
+    if (m && e->type == FYET_SCALAR) { /* libfyaml marks the text, not the quote before it */
+        enum fy_scalar_style style = fy_token_scalar_style(e->scalar.value);
+        *column -= style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+    }
 }
 
 static asd_status add_entry(reader *r, asd_yaml_kind kind, int line, int column)
@@ -133,15 +137,47 @@ static void value_done(reader *r)
         r->key[r->stack[r->depth - 1].key_length] = 0;
 }
 
-static asd_status read_key(reader *r, const char *text, size_t size, int line, int column)
+/* The text of a scalar, NUL-terminated; the caller frees it. Not fy_token_get_text0: where its
+ * length estimate is wrong it cuts the text and leaks. */
+static asd_status take_text(const reader *r, struct fy_token *token, int line, int column,
+                            char **out)
 {
-    frame *f = &r->stack[r->depth - 1];
+    asd_status                  st   = ASD_OK;
+    struct fy_token_iter       *iter = fy_token_iter_create(token);
+    const struct fy_iter_chunk *c    = NULL;
+    char                       *text = NULL;
+    size_t                      size = 0;
+    int                         bad  = 0;
+    FILE                       *f    = open_memstream(&text, &size);
+    *out                             = NULL;
+    while (iter && f && (c = fy_token_iter_chunk_next(iter, c, &bad)))
+        fwrite(c->str, 1, c->len, f);
+    if ((f && fclose(f)) || !iter || !f)
+        st = no_memory(r);
+    else if (bad)
+        st = FAIL_HERE(r, line, column, "a text that cannot be read");
+    else if (strlen(text) != size)
+        st = FAIL_HERE(r, line, column, "a zero character in a text");
+    else if (fy_token_scalar_style(token) == FYSS_SINGLE_QUOTED && strstr(text, "''"))
+        /* libfyaml 0.7.12 reads one quote too many where two follow each other (fixed in 2026) */
+        st = FAIL_HERE(r, line, column, "two quotes in a row within '...': use \"...\"");
+    fy_token_iter_destroy(iter);
+    if (st) {
+        free(text);
+        return st;
+    }
+    *out = text;
+    return ASD_OK;
+}
+
+static asd_status read_key(reader *r, const char *text, int line, int column)
+{
+    frame *f    = &r->stack[r->depth - 1];
+    size_t size = strlen(text);
     if (!size)
         return FAIL_HERE(r, line, column, "an empty key");
     if (f->key_length + 1 + size > MAX_KEY)
         return FAIL_HERE(r, line, column, "a key of more than %d bytes", MAX_KEY);
-    if (strlen(text) != size)
-        return FAIL_HERE(r, line, column, "a zero character in a key");
     snprintf(r->key + f->key_length, sizeof r->key - f->key_length, "%s%s",
              f->key_length ? "." : "", text);
     r->key_line   = line;
@@ -157,22 +193,21 @@ static int is_null_word(const char *text)
            !strcmp(text, "NULL");
 }
 
-static asd_status fill_item(reader *r, asd_yaml_item *item, struct fy_event *e, const char *text,
-                            size_t size, int line, int column)
+/* Takes over text. */
+static void fill_item(asd_yaml_item *item, const struct fy_event *e, char *text, int line,
+                      int column)
 {
     int quoted   = fy_token_scalar_style(e->scalar.value) != FYSS_PLAIN;
     item->line   = line;
     item->column = column;
     item->kind   = quoted ? ASD_YAML_QUOTED : is_null_word(text) ? ASD_YAML_NULL : ASD_YAML_PLAIN;
-    if (strlen(text) != size)
-        return FAIL_HERE(r, line, column, "a zero character in a text");
-    if (item->kind != ASD_YAML_NULL && !(item->text = strdup(text)))
-        return no_memory(r);
-    return ASD_OK;
+    item->text   = item->kind == ASD_YAML_NULL ? NULL : text;
+    if (item->kind == ASD_YAML_NULL)
+        free(text);
 }
 
-static asd_status read_item(reader *r, struct fy_event *e, const char *text, size_t size, int line,
-                            int column)
+/* Makes room for one more item in the list that is read. */
+static asd_status grow_list(reader *r, int line, int column)
 {
     asd_yaml_entry *list = &r->out->entry[r->out->n - 1];
     if (list->n_items == MAX_COUNT)
@@ -184,34 +219,35 @@ static asd_status read_item(reader *r, struct fy_event *e, const char *text, siz
             return no_memory(r);
         list->item = more;
     }
-    asd_yaml_item *item = &list->item[list->n_items];
-    *item               = (asd_yaml_item){0};
-    ASD_TRY(fill_item(r, item, e, text, size, line, column));
-    ++list->n_items;
     return ASD_OK;
 }
 
 static asd_status read_scalar(reader *r, struct fy_event *e, int line, int column)
 {
-    size_t      size;
-    const char *text = fy_token_get_text0(e->scalar.value);
-    if (!text)
-        return no_memory(r);
-    size = fy_token_get_text_length(e->scalar.value);
-    if (r->in_list)
-        return read_item(r, e, text, size, line, column);
-    if (r->depth && !r->has_key)
-        return read_key(r, text, size, line, column);
-    if (!r->depth && !r->is_value) {
-        if (is_null_word(text)) /* an empty file */
-            return ASD_OK;
-        return FAIL_HERE(r, line, column, "\"%.40s\" is no recipe: want lines of `key: value`",
-                         text);
+    char      *text;
+    asd_status st;
+    ASD_TRY(take_text(r, e->scalar.value, line, column, &text));
+    if (r->in_list) {
+        ASD_GO(done, st, grow_list(r, line, column));
+        asd_yaml_entry *list = &r->out->entry[r->out->n - 1];
+        fill_item(&list->item[list->n_items++], e, text, line, column);
+        text = NULL;
+    } else if (r->depth && !r->has_key) {
+        st = read_key(r, text, line, column);
+    } else if (!r->depth && !r->is_value) { /* an empty file has this event too */
+        st = is_null_word(text)
+                 ? ASD_OK
+                 : FAIL_HERE(r, line, column, "\"%.40s\" is no recipe: want lines of `key: value`",
+                             text);
+    } else {
+        ASD_GO(done, st, add_entry(r, ASD_YAML_NULL, line, column));
+        fill_item(&r->out->entry[r->out->n - 1].value, e, text, line, column);
+        text = NULL;
+        value_done(r);
     }
-    ASD_TRY(add_entry(r, ASD_YAML_NULL, line, column));
-    ASD_TRY(fill_item(r, &r->out->entry[r->out->n - 1].value, e, text, size, line, column));
-    value_done(r);
-    return ASD_OK;
+done:
+    free(text);
+    return st;
 }
 
 static asd_status open_mapping(reader *r, int line, int column)
