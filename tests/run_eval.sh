@@ -188,6 +188,53 @@ printf 'machine,auc\nfan,60\n' >"$work/t.csv"
 run 3 table "$work/t.csv"
 says err "want the header"
 
+# --- submit ---
+mkdir -p "$work/team"
+for machine in BlowerDustCollector Sander SewingMachine ToothBrush ToyDrone; do
+    awk -v first="$machine" 'BEGIN { x = 0.1 + length(first) / 40
+        for (i = 0; i < 200; ++i) { x = 3.9 * x * (1 - x); printf "section_00_%04d.wav,%.9f\n", i, x } }' \
+        >"$work/team/anomaly_score_${machine}_section_00_test.csv"
+    awk -F, '{ print $1 "," ($2 > 0.8) }' "$work/team/anomaly_score_${machine}_section_00_test.csv" \
+        >"$work/team/decision_result_${machine}_section_00_test.csv"
+done
+cp "$work/a/"*_fan_* "$work/team"
+echo "%PDF-1.5" >"$work/report.pdf"
+cd_bin=$(cd "$bin" && pwd)
+run 2 submit "$work/team"
+says err "0 --meta for 1 systems"
+run 0 submit "$work/team" --form "$work/meta.yaml"
+run 2 submit "$work/team" --form "$work/meta.yaml"
+grep -q "^    fan:" "$work/meta.yaml"
+zip=$work/Name_INST_task2.zip
+run 5 submit "$work/team" --meta "$work/meta.yaml" --report "$work/report.pdf" -o "$zip"
+says out "total_parameters is empty"
+says out "results.development_dataset.ToyCar.pauc is missing"
+[ ! -e "$zip" ]
+sed -i 's/total_parameters: !!null/total_parameters: 269992/; s/\(auc_source\|auc_target\|pauc\): !!null/\1: 55.5/' "$work/meta.yaml"
+run 5 submit "$work/team" --meta "$work/meta.yaml" -o "$zip"
+says out "technical_report.pdf is missing"
+run 0 submit "$work/team" --meta "$work/meta.yaml" --report "$work/report.pdf" -o "$zip" --dry-run
+[ ! -e "$zip" ]
+run 0 submit "$work/team" --meta "$work/meta.yaml" --report "$work/report.pdf" -o "$zip"
+says out "written, in order"
+run 2 submit "$work/team" --meta "$work/meta.yaml" --report "$work/report.pdf" -o "$zip"
+says err "-f overwrites it"
+cp "$zip" "$work/again.zip"
+run 0 submit "$work/team" --meta "$work/meta.yaml" --report "$work/report.pdf" -o "$zip" -f
+same "$zip" "$work/again.zip"
+(cd "$work" && "$cd_bin/asd-eval" submit team --meta meta.yaml --report report.pdf -f >/dev/null) # default name
+run 0 submit "$zip" --json
+says out '"ok": true'
+run 0 submit "$zip" -q
+says out "the package is in order"
+run 5 submit "$zip" --rows 100
+head -c 2000 "$zip" >"$work/cut.zip"
+run 3 submit "$work/cut.zip"
+rm "$work/team/decision_result_Sander_section_00_test.csv"
+run 5 submit "$work/team" --meta "$work/meta.yaml" --report "$work/report.pdf" -o "$zip" -f
+says out "decision_result_Sander_section_00_test.csv is missing"
+same "$zip" "$work/again.zip"
+
 # --- real results ---
 if [ -d "$shared/data/dcase2022-dev-baselines" ]; then
     run 0 omega "$shared/data/dcase2022-dev-baselines/ae" --json

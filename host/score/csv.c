@@ -32,24 +32,22 @@ static asd_status cut_line(const asd_csv *c, char *text, asd_csv_row *row)
     }
 }
 
-asd_status asd_csv_read(const char *path, int comments, asd_csv *out)
+/* Cuts out->text, which has `size` bytes and a 0 behind them. */
+static asd_status cut_text(const char *name, size_t size, int comments, asd_csv *out)
 {
-    size_t size;
-    memset(out, 0, sizeof *out);
-    ASD_TRY(asd_read_file(path, MAX_BYTES, &out->text, &size));
-    if (!(out->path = strdup(path)))
-        return ASD_FAIL(ASD_E_OOM, "%s: path", path);
+    if (!(out->path = strdup(name)))
+        return ASD_FAIL(ASD_E_OOM, "%s: path", name);
     if (strlen(out->text) != size)
-        return ASD_FAIL(ASD_E_DATA, "%s: NUL byte at offset %zu: not a text file", path,
+        return ASD_FAIL(ASD_E_DATA, "%s: NUL byte at offset %zu: not a text file", name,
                         strlen(out->text));
     if (!strncmp(out->text, "\xef\xbb\xbf", 3))
         return ASD_FAIL(ASD_E_DATA, "%s:1: begins with a byte-order mark; save as plain UTF-8",
-                        path);
+                        name);
     size_t n_lines = 1;
     for (const char *p = out->text; *p; ++p)
         n_lines += *p == '\n';
     if (!(out->row = calloc(n_lines, sizeof *out->row)))
-        return ASD_FAIL(ASD_E_OOM, "%s: %zu rows", path, n_lines);
+        return ASD_FAIL(ASD_E_OOM, "%s: %zu rows", name, n_lines);
     int64_t line = 0, blank = 0;
     for (char *p = out->text, *next; p; p = next) {
         char *end = strchr(p, '\n');
@@ -60,22 +58,42 @@ asd_status asd_csv_read(const char *path, int comments, asd_csv *out)
         if (end > p && end[-1] == '\r')
             --end;
         *end = 0;
-        if (!*p) {
+        if (!*p) { /* what follows the last line's end is no line */
             blank = blank ? blank : line;
+            out->blank_end += next != NULL;
             continue;
         }
         if (comments && *p == '#')
             continue;
         if (blank)
-            return ASD_FAIL(ASD_E_DATA, "%s:%" PRId64 ": empty line before row: %.80s", path, blank,
+            return ASD_FAIL(ASD_E_DATA, "%s:%" PRId64 ": empty line before row: %.80s", name, blank,
                             p);
         out->row[out->n].line = line;
         ASD_TRY(cut_line(out, p, out->row + out->n));
         ++out->n;
     }
     if (!out->n)
-        return ASD_FAIL(ASD_E_DATA, "%s: no rows", path);
+        return ASD_FAIL(ASD_E_DATA, "%s: no rows", name);
     return ASD_OK;
+}
+
+asd_status asd_csv_read(const char *path, int comments, asd_csv *out)
+{
+    size_t size;
+    memset(out, 0, sizeof *out);
+    ASD_TRY(asd_read_file(path, MAX_BYTES, &out->text, &size));
+    return cut_text(path, size, comments, out);
+}
+
+asd_status asd_csv_parse(const char *name, const char *data, size_t size, int comments,
+                         asd_csv *out)
+{
+    memset(out, 0, sizeof *out);
+    if (!(out->text = malloc(size + 1)))
+        return ASD_FAIL(ASD_E_OOM, "%s: %zu bytes", name, size);
+    memcpy(out->text, data, size);
+    out->text[size] = 0;
+    return cut_text(name, size, comments, out);
 }
 
 void asd_csv_clear(asd_csv *c)

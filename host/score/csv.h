@@ -23,11 +23,15 @@ typedef struct asd_csv {
     char        *path, *text; /* owned */
     asd_csv_row *row;         /* (n) owned */
     int64_t      n;
+    int64_t      blank_end; /* empty lines after the last row */
 } asd_csv;
 
 /* comments: lines that begin with '#' are skipped. ASD_E_DATA also for an empty file, a quoted
  * cell, a NUL byte, a byte-order mark or more than ASD_CSV_CELLS cells. Clear after any return. */
 asd_status asd_csv_read(const char *path, int comments, asd_csv *out);
+/* The same from size bytes in memory, which are copied; name stands for the path in errors. */
+asd_status asd_csv_parse(const char *name, const char *data, size_t size, int comments,
+                         asd_csv *out);
 void       asd_csv_clear(asd_csv *c);
 
 /* ASD_E_DATA unless every row has from min to max cells. `columns` says what they are. */

@@ -14,6 +14,7 @@ static const struct {
     {"table", eval_table_main, "Omega of a published table of cells"},
     {"compare", eval_compare_main, "is B better than A on the same clips?"},
     {"report", eval_report_main, "one HTML page: values, intervals, curves, provenance"},
+    {"submit", eval_submit_main, "make and check the challenge package"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
