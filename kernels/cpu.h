@@ -18,11 +18,25 @@
 #define ASD_SIMD
 #endif
 
-/* y = alpha op(a) op(b) + beta y, all row-major.
- * op(a): (m, k), op(b): (k, n), y: (m, n); lda, ldb, ldy: elements between stored rows. Aborts on
- * bad arguments. */
-void asd_gemm(int transpose_a, int transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
-              const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *y,
-              int64_t ldy);
+/* One product of a parallel region: y = op(a) op(b) + beta y, or + bias' when there is one (beta is
+ * then not used); all row-major. op(a): (m, k), op(b): (k, n), y: (m, n), bias: (n); lda, ldb, ldy:
+ * elements between stored rows. Several products run side by side in one asd_par_for: give each
+ * asd_gemm_blocks chunks. */
+typedef struct asd_gemm_job {
+    int          transpose_a, transpose_b;
+    int64_t      m, n, k;
+    const float *a;
+    int64_t      lda;
+    const float *b;
+    int64_t      ldb;
+    float        beta;
+    const float *bias; /* NULL for none */
+    float       *y;
+    int64_t      ldy;
+} asd_gemm_job;
+
+int64_t asd_gemm_blocks(const asd_gemm_job *j);
+void    asd_gemm_block(const asd_gemm_job *j, int64_t block);
+void    asd_gemm(const asd_gemm_job *j); /* all blocks, in parallel */
 
 #endif

@@ -12,44 +12,35 @@
 #include "base/status.h"
 
 #include <dnnl.h>
-#include <omp.h>
+#include <string.h>
 
 enum { ROWS = 64 };
 
-typedef struct gemm_job {
-    int          transpose_a, transpose_b;
-    int64_t      m, n, k, lda, ldb, ldy;
-    float        alpha, beta;
-    const float *a, *b;
-    float       *y;
-} gemm_job;
-
-static void gemm_block(void *ctx, int64_t chunk)
+int64_t asd_gemm_blocks(const asd_gemm_job *j)
 {
-    const gemm_job *j    = ctx;
-    int64_t         row  = chunk * ROWS;
-    int64_t         rows = j->m - row < ROWS ? j->m - row : ROWS;
-    const float    *a    = j->transpose_a ? j->a + row : j->a + row * j->lda;
-    dnnl_status_t   st =
-        dnnl_sgemm(j->transpose_a ? 'T' : 'N', j->transpose_b ? 'T' : 'N', rows, j->n, j->k,
-                   j->alpha, a, j->lda, j->b, j->ldb, j->beta, j->y + row * j->ldy, j->ldy);
+    return (j->m + ROWS - 1) / ROWS;
+}
+
+void asd_gemm_block(const asd_gemm_job *j, int64_t block)
+{
+    int64_t      row = block * ROWS, rows = j->m - row < ROWS ? j->m - row : ROWS;
+    const float *a = j->transpose_a ? j->a + row : j->a + row * j->lda;
+    float       *y = j->y + row * j->ldy;
+    if (j->bias)
+        for (int64_t r = 0; r < rows; ++r)
+            memcpy(y + r * j->ldy, j->bias, (size_t)j->n * sizeof *y);
+    dnnl_status_t st =
+        dnnl_sgemm(j->transpose_a ? 'T' : 'N', j->transpose_b ? 'T' : 'N', rows, j->n, j->k, 1, a,
+                   j->lda, j->b, j->ldb, j->bias ? 1 : j->beta, y, j->ldy);
     ASD_ASSERT(st == dnnl_success);
 }
 
-void asd_gemm(int transpose_a, int transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
-              const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *y,
-              int64_t ldy)
+static void gemm_chunk(void *ctx, int64_t chunk)
 {
-    if (m <= 0 || n <= 0)
-        return;
-    gemm_job job = {transpose_a, transpose_b, m, n, k, lda, ldb, ldy, alpha, beta, a, b, y};
-    /* Outside a parallel region oneDNN would split a block over threads itself, and with it the
-     * order of sums. */
-    int threads = omp_get_max_threads();
-    int alone   = !omp_in_parallel() && m <= ROWS && threads > 1;
-    if (alone)
-        omp_set_num_threads(1);
-    asd_par_for((m + ROWS - 1) / ROWS, gemm_block, &job);
-    if (alone)
-        omp_set_num_threads(threads);
+    asd_gemm_block(ctx, chunk);
+}
+
+void asd_gemm(const asd_gemm_job *j)
+{
+    asd_par_for(asd_gemm_blocks(j), gemm_chunk, (void *)j);
 }

@@ -32,13 +32,19 @@ static asd_status linear_infer(asd_node *n)
 
 static asd_status linear_fwd_cpu(const asd_call *c)
 {
-    const float *x = c->x[0].x, *w = c->x[1].x, *b = c->n_in == 3 ? c->x[2].x : NULL;
-    float       *y = c->y.x;
     int64_t      R = asd_rows(c->y.shape), C = asd_last(c->x[0].shape), O = asd_last(c->y.shape);
-    if (b)
-        for (int64_t r = 0; r < R; ++r)
-            memcpy(y + r * O, b, (size_t)O * sizeof *y);
-    asd_gemm(0, 1, R, O, C, 1, x, C, w, C, b ? 1 : 0, y, O);
+    asd_gemm_job y = {.transpose_b = 1,
+                      .m           = R,
+                      .n           = O,
+                      .k           = C,
+                      .a           = c->x[0].x,
+                      .lda         = C,
+                      .b           = c->x[1].x,
+                      .ldb         = C,
+                      .bias        = c->n_in == 3 ? c->x[2].x : NULL,
+                      .y           = c->y.x,
+                      .ldy         = O};
+    asd_gemm(&y);
     return ASD_OK;
 }
 
@@ -56,37 +62,71 @@ ASD_SIMD static void add_columns(const float *dy, int64_t R, int64_t O, int64_t 
         db[from + o] += sum[o];
 }
 
-typedef struct db_job {
+/* The three gradients need nothing of each other, so they share one parallel region: chunks of dx,
+ * of dw, of db. */
+typedef struct backward_job {
+    asd_gemm_job dx, dw;
+    int64_t      n_dx, n_dw, n_db;
     const float *dy;
     float       *db;
     int64_t      R, O;
-} db_job;
+} backward_job;
 
-static void db_block(void *ctx, int64_t chunk)
+static void bwd_chunk(void *ctx, int64_t chunk)
 {
-    const db_job *j       = ctx;
-    int64_t       from    = chunk * DB_COLUMNS;
-    int64_t       columns = j->O - from < DB_COLUMNS ? j->O - from : DB_COLUMNS;
-    add_columns(j->dy, j->R, j->O, from, columns, j->db);
+    const backward_job *j = ctx;
+    if (chunk < j->n_dx) {
+        asd_gemm_block(&j->dx, chunk);
+    } else if (chunk < j->n_dx + j->n_dw) {
+        asd_gemm_block(&j->dw, chunk - j->n_dx);
+    } else {
+        int64_t from    = (chunk - j->n_dx - j->n_dw) * DB_COLUMNS;
+        int64_t columns = j->O - from < DB_COLUMNS ? j->O - from : DB_COLUMNS;
+        add_columns(j->dy, j->R, j->O, from, columns, j->db);
+    }
 }
 
 static asd_status linear_bwd_cpu(const asd_call *c)
 {
-    const float *x = c->x[0].x, *w = c->x[1].x, *dy = c->y.g;
     int64_t      R = asd_rows(c->y.shape), C = asd_last(c->x[0].shape), O = asd_last(c->y.shape);
+    backward_job j = {.dy = c->y.g, .R = R, .O = O};
     /* y = x w'  ->  dx = dy w */
-    if (c->x[0].g)
-        asd_gemm(0, 0, R, C, O, 1, dy, O, w, C, c->acc[0], c->x[0].g, C);
+    if (c->x[0].g) {
+        j.dx   = (asd_gemm_job){.m    = R,
+                                .n    = C,
+                                .k    = O,
+                                .a    = c->y.g,
+                                .lda  = O,
+                                .b    = c->x[1].x,
+                                .ldb  = C,
+                                .beta = c->acc[0],
+                                .y    = c->x[0].g,
+                                .ldy  = C};
+        j.n_dx = asd_gemm_blocks(&j.dx);
+    }
     /* y = x w'  ->  dw = dy' x */
-    if (c->x[1].g)
-        asd_gemm(1, 0, O, C, R, 1, dy, O, x, C, c->acc[1], c->x[1].g, C);
+    if (c->x[1].g) {
+        j.dw   = (asd_gemm_job){.transpose_a = 1,
+                                .m           = O,
+                                .n           = C,
+                                .k           = R,
+                                .a           = c->y.g,
+                                .lda         = O,
+                                .b           = c->x[0].x,
+                                .ldb         = C,
+                                .beta        = c->acc[1],
+                                .y           = c->x[1].g,
+                                .ldy         = C};
+        j.n_dw = asd_gemm_blocks(&j.dw);
+    }
     /* y = ... + b  ->  db = sum over rows of dy */
     if (c->n_in == 3 && c->x[2].g) {
-        db_job job = {dy, c->x[2].g, R, O};
+        j.db   = c->x[2].g;
+        j.n_db = (O + DB_COLUMNS - 1) / DB_COLUMNS;
         if (!c->acc[2])
-            memset(c->x[2].g, 0, (size_t)O * sizeof(float));
-        asd_par_for((O + DB_COLUMNS - 1) / DB_COLUMNS, db_block, &job);
+            memset(j.db, 0, (size_t)O * sizeof(float));
     }
+    asd_par_for(j.n_dx + j.n_dw + j.n_db, bwd_chunk, &j);
     return ASD_OK;
 }
 

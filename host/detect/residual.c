@@ -113,7 +113,17 @@ void asd_residual_cov_add(asd_residual_cov *c, const asd_residuals *r,
         int64_t n = centred_rows(c, r, is_target, d);
         if (!n)
             continue;
-        asd_gemm(1, 0, c->F, c->F, n, 1, c->rows, c->F, c->rows, c->F, 0, c->outer, c->F);
+        asd_gemm_job outer = {.transpose_a = 1,
+                              .m           = c->F,
+                              .n           = c->F,
+                              .k           = n,
+                              .a           = c->rows,
+                              .lda         = c->F,
+                              .b           = c->rows,
+                              .ldb         = c->F,
+                              .y           = c->outer,
+                              .ldy         = c->F};
+        asd_gemm(&outer);
         for (int64_t i = 0; i < c->F * c->F; ++i)
             c->sum[d][i] += (double)c->outer[i];
         c->vectors[d] += n / r->stack;

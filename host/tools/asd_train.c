@@ -4,6 +4,7 @@
 #include "tools/train_loop.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct train_args {
@@ -96,20 +97,25 @@ close_data:
 
 int main(int argc, char **argv)
 {
-    train_args   args;
+    train_args   args = {0};
     asd_operands operands;
     asd_recipe   recipe = {0};
     asd_device   device;
     int          exit_now = 0;
-    asd_status   st       = asd_opts_parse(&command, argc, argv, &args, &operands, &exit_now);
+    char       **typed    = malloc((size_t)argc * sizeof *typed); /* parsing reorders argv */
+    if (typed)
+        memcpy(typed, argv, (size_t)argc * sizeof *typed);
+    asd_status st = typed ? asd_opts_parse(&command, argc, argv, &args, &operands, &exit_now)
+                          : ASD_FAIL(ASD_E_OOM, "no memory for %d arguments", argc);
     asd_common_apply(&args.recipe.common, "asd-train");
     if (!st && !exit_now)
         st = asd_recipe_from_args(&args.recipe, operands.v[0], &recipe, &device, &exit_now);
     if (!st && !exit_now)
         st = asd_stop_install();
     if (!st && !exit_now)
-        st = args.plan ? print_plan(&recipe.cfg) : train(&args, &recipe, argc, argv);
+        st = args.plan ? print_plan(&recipe.cfg) : train(&args, &recipe, argc, typed);
     asd_recipe_clear(&recipe);
     asd_opts_clear(opts, &args);
+    free(typed);
     return asd_main_end(st);
 }

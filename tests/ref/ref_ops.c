@@ -1,7 +1,6 @@
 /* ref_ops.c - see ref_ops.h. */
 #include "ref/ref_ops.h"
 
-#include <complex.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,22 +85,22 @@ static double mel_edge(const asd_logmel_attr *a, int64_t m)
     return mel <= 15 ? mel * (200.0 / 3) : 1000 * pow(6.4, (mel - 15) / 27);
 }
 
-/* One frame by the O(N^2) Fourier sum. power: (n_fft/2 + 1) */
+/* One frame by the O(N^2) Fourier sum. turn: (n_fft) cos and sin of 2 pi i / n_fft; power: (n_fft/2
+ * + 1) */
 static void frame_power(const asd_logmel_attr *a, const double *x, int64_t S, double scale,
-                        int64_t t, double *power)
+                        int64_t t, const double (*turn)[2], double *power)
 {
-    const double pi = 3.14159265358979323846;
     for (int64_t f = 0; f <= a->n_fft / 2; ++f) {
-        double complex sum = 0;
+        double re = 0, im = 0;
         for (int64_t i = 0; i < a->n_fft; ++i) {
             int64_t at = t * a->hop_samples + i - a->n_fft / 2;
             if (at < 0 || at >= S)
                 continue;
-            double w = 0.5 - 0.5 * cos(2 * pi * (double)i / (double)a->n_fft);
-            sum += w * x[at] * scale *
-                   cexp(-2 * pi * I * (double)(f * i % a->n_fft) / (double)a->n_fft);
+            double wx = (0.5 - 0.5 * turn[i][0]) * x[at] * scale;
+            re += wx * turn[f * i % a->n_fft][0];
+            im -= wx * turn[f * i % a->n_fft][1];
         }
-        power[f] = creal(sum) * creal(sum) + cimag(sum) * cimag(sum);
+        power[f] = re * re + im * im;
     }
 }
 
@@ -113,9 +112,14 @@ static void ref_logmel(const asd_node *n, int training, const double *const *x, 
     int64_t                B = n->y.shape.d[0], T = n->y.shape.d[1], S = n->in[0].shape.d[1];
     double                 scale = n->in[0].dtype == ASD_I16 ? 1.0 / 32768 : 1;
     double                *power = malloc((size_t)(a->n_fft / 2 + 1) * sizeof *power);
+    double(*turn)[2]             = malloc((size_t)a->n_fft * sizeof *turn);
+    for (int64_t i = 0; i < a->n_fft; ++i) {
+        turn[i][0] = cos(6.28318530717958647692 * (double)i / (double)a->n_fft);
+        turn[i][1] = sin(6.28318530717958647692 * (double)i / (double)a->n_fft);
+    }
     for (int64_t b = 0; b < B; ++b)
         for (int64_t t = 0; t < T; ++t) {
-            frame_power(a, x[0] + b * S, S, scale, t, power);
+            frame_power(a, x[0] + b * S, S, scale, t, (const double(*)[2])turn, power);
             for (int64_t m = 0; m < a->n_mels; ++m) {
                 double f0 = mel_edge(a, m), f1 = mel_edge(a, m + 1), f2 = mel_edge(a, m + 2),
                        sum = 0;
@@ -127,6 +131,7 @@ static void ref_logmel(const asd_node *n, int training, const double *const *x, 
                 y[(b * T + t) * a->n_mels + m] = 10 * log10(fmax(sum, a->floor));
             }
         }
+    free(turn);
     free(power);
 }
 
