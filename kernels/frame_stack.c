@@ -60,6 +60,6 @@ const asd_op asd_op_frame_stack = {
     .n_in    = 2,
     .infer   = frame_stack_infer,
     .fwd     = {frame_stack_fwd_cpu},
-    .no_grad = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
+    .no_grad = ASD_KEEPS_X(1),
     .cases   = frame_stack_cases,
 };

@@ -280,7 +280,6 @@ const asd_op asd_op_logmel = {
     .fwd     = {logmel_fwd_cpu},
     .prepare = logmel_prepare,
     .release = logmel_release,
-    .no_grad = ASD_KEEPS_X(0),
     .flops   = logmel_flops,
     .cases   = logmel_cases,
 };

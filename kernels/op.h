@@ -154,7 +154,7 @@ struct asd_op {
     int         min_in, n_in; /* fewest and most inputs */
     asd_status (*infer)(asd_node *n);
     asd_kernel fwd[ASD_NBACKENDS]; /* [ASD_CPU] must exist */
-    asd_kernel bwd[ASD_NBACKENDS]; /* all NULL: not differentiable */
+    asd_kernel bwd[ASD_NBACKENDS]; /* all NULL: a gradient may not pass */
     asd_status (*prepare)(
         asd_call *c); /* once at plan time, may allocate c->state; NULL if nothing to do */
     void (*release)(asd_call *c); /* frees c->state; NULL if there is none */

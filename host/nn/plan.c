@@ -24,7 +24,7 @@ typedef struct planned_value {
     asd_tensor    tensor;
     item          x, g;
     int           needs_grad;
-    int           readable;
+    int           readable, grad_readable;
     int           lent;         /* the caller's memory */
     unsigned char grad_written; /* during backward planning */
 } planned_value;
@@ -151,6 +151,13 @@ static void plan_values(const asd_tape *t, asd_plan *p, asd_val loss, const asd_
                              .from  = backward_time(p, i),
                              .to    = backward_time(p, i)};
     }
+    for (int i = -1; i < n_outputs; ++i) {
+        asd_val v = i < 0 ? loss : outputs[i];
+        if (v == ASD_NO_VAL)
+            continue;
+        use(&p->value[v].x, end);
+        p->value[v].readable = 1;
+    }
     for (int v = 0; v < p->n_values; ++v) {
         const asd_value *tv    = &t->value[v];
         planned_value   *pv    = &p->value[v];
@@ -161,19 +168,14 @@ static void plan_values(const asd_tape *t, asd_plan *p, asd_val loss, const asd_
             use(&pv->x, end);
             pv->readable = 1;
         }
-        if (tv->want_grad && pv->g.from <= pv->g.to)
+        if (tv->want_grad && pv->g.from <= pv->g.to) {
             use(&pv->g, end);
+            pv->grad_readable = 1;
+        }
         if (tv->param < 0 && !tv->bound)
             pv->x.bytes = (size_t)asd_count(tv->spec.shape) * asd_dtype_size(tv->spec.dtype);
         if (tv->param < 0)
             pv->g.bytes = (size_t)asd_count(tv->spec.shape) * sizeof(float);
-    }
-    for (int i = -1; i < n_outputs; ++i) {
-        asd_val v = i < 0 ? loss : outputs[i];
-        if (v == ASD_NO_VAL)
-            continue;
-        use(&p->value[v].x, end);
-        p->value[v].readable = 1;
     }
     if (loss != ASD_NO_VAL) { /* holds the constant 1 from building on */
         use(&p->value[loss].g, 0);
@@ -309,6 +311,9 @@ static asd_status check_loss(const asd_tape *t, asd_val loss)
     if (loss != ASD_NO_VAL && asd_count(t->value[loss].spec.shape) != 1)
         return ASD_FAIL(ASD_E_SHAPE, "the loss has %lld elements, want 1",
                         (long long)asd_count(t->value[loss].spec.shape));
+    if (loss != ASD_NO_VAL && !t->training)
+        return ASD_FAIL(ASD_E_SHAPE,
+                        "the tape is for inference: its loss cannot be differentiated");
     if (loss != ASD_NO_VAL && !t->params->g && t->params->n_trainable)
         return ASD_FAIL(ASD_E_SHAPE,
                         "the parameters have no gradients: they were allocated for inference");
@@ -395,7 +400,7 @@ void *asd_plan_data(const asd_plan *p, asd_val v)
 
 float *asd_plan_grad(const asd_plan *p, asd_val v)
 {
-    return v >= 0 && v < p->n_values ? p->value[v].tensor.g : NULL;
+    return v >= 0 && v < p->n_values && p->value[v].grad_readable ? p->value[v].tensor.g : NULL;
 }
 
 void asd_plan_bind(asd_plan *p, asd_val v, const void *data)

@@ -28,7 +28,7 @@ void       asd_plan_free(asd_plan *p);
 
 /* Memory of an input, the loss or an output; NULL for values whose memory is reused. */
 void  *asd_plan_data(const asd_plan *p, asd_val v);
-float *asd_plan_grad(const asd_plan *p, asd_val v); /* inputs with want_grad */
+float *asd_plan_grad(const asd_plan *p, asd_val v); /* inputs with want_grad, else NULL */
 /* Lends memory for an input made with asd_tape_bound; before the first run. */
 void asd_plan_bind(asd_plan *p, asd_val v, const void *data);
 

@@ -169,9 +169,11 @@ asd_val asd_linear(asd_tape *t, asd_val x, const char *name, int64_t out)
 {
     char    buf[NAME_MAX_CHARS];
     int64_t C     = asd_last(asd_tape_shape(t, x));
-    asd_val in[3] = {
-        x, asd_tape_param(t, join(buf, name, "weight"), ASD_SHAPE2(out, C), ASD_INIT_FAN_IN, C),
-        asd_tape_param(t, join(buf, name, "bias"), ASD_SHAPE1(out), ASD_INIT_FAN_IN, C)};
+    asd_val in[3] = {x};
+    /* One statement each: C leaves the order inside braces open, and the order numbers parameters,
+     * so it decides their random initial values. */
+    in[1] = asd_tape_param(t, join(buf, name, "weight"), ASD_SHAPE2(out, C), ASD_INIT_FAN_IN, C);
+    in[2] = asd_tape_param(t, join(buf, name, "bias"), ASD_SHAPE1(out), ASD_INIT_FAN_IN, C);
     return asd_tape_op(t, &asd_op_linear, NULL, 0, in, 3);
 }
 
@@ -179,10 +181,11 @@ asd_val asd_batchnorm(asd_tape *t, asd_val x, const char *name, asd_batchnorm_at
 {
     char      buf[NAME_MAX_CHARS];
     asd_shape C     = ASD_SHAPE1(asd_last(asd_tape_shape(t, x)));
-    asd_val   in[5] = {x, asd_tape_param(t, join(buf, name, "weight"), C, ASD_INIT_ONE, 0),
-                       asd_tape_param(t, join(buf, name, "bias"), C, ASD_INIT_ZERO, 0),
-                       asd_tape_state(t, join(buf, name, "running_mean"), C, ASD_INIT_ZERO),
-                       asd_tape_state(t, join(buf, name, "running_var"), C, ASD_INIT_ONE)};
+    asd_val   in[5] = {x};
+    in[1]           = asd_tape_param(t, join(buf, name, "weight"), C, ASD_INIT_ONE, 0);
+    in[2]           = asd_tape_param(t, join(buf, name, "bias"), C, ASD_INIT_ZERO, 0);
+    in[3]           = asd_tape_state(t, join(buf, name, "running_mean"), C, ASD_INIT_ZERO);
+    in[4]           = asd_tape_state(t, join(buf, name, "running_var"), C, ASD_INIT_ONE);
     return asd_tape_op(t, &asd_op_batchnorm, &attr, sizeof attr, in, 5);
 }
 
