@@ -11,6 +11,7 @@ static const struct {
     const char *text;
 } commands[] = {
     {"scan", data_scan_main, "count and check the clips of a data set"},
+    {"synth", data_synth_main, "make a two-microphone machine-sound set"},
     {"get", data_get_main, "download a DCASE Task 2 data set from Zenodo, with hash check"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
