@@ -163,6 +163,19 @@ says err "fan section 00: no score for $row (1 of 40 clips"
 run 0 omega "$work/a" --truth "$work/truth" --json
 same "$work/out" "$work/first.json"
 
+for machine in fan valve; do
+    mkdir -p "$work/data/$machine/test"
+    cut -d, -f1 "$work/a/anomaly_score_${machine}_section_00_test.csv" | (cd "$work/data/$machine/test" && xargs touch)
+done
+run 0 omega "$work/a" --data "$work/data" --json
+same "$work/out" "$work/first.json"
+run 3 omega "$work/d" --data "$work/data"
+says err "no score for the test clip $work/data/fan/test/$row"
+rm "$work/data/valve/test/$row"
+run 3 omega "$work/a" --data "$work/data"
+says err "valve section 00: $row has a score but is no test clip"
+run 0 omega "$work/a" --data "$work/data" --machine fan
+
 # --- compare ---
 run 0 compare "$work/a" "$work/b"
 says out "B - A"

@@ -50,19 +50,29 @@ static asd_status check_machine(const asd_machine *m, const asd_score_set *set)
     return st;
 }
 
-static asd_status check_against_data(const char *data, const char *folder)
+static int is_chosen(const eval_args *a, const char *machine)
+{
+    for (int64_t i = 0; i < a->machine.n; ++i)
+        if (!strcmp(a->machine.item[i], machine))
+            return 1;
+    return !a->machine.n;
+}
+
+static asd_status check_against_data(const eval_args *a, const char *folder)
 {
     asd_dataset d      = {0};
     asd_scores  scores = {0};
     asd_status  st;
     ASD_GO(done, st, asd_scores_read(folder, &scores));
-    ASD_GO(done, st, asd_dataset_open(data, NULL, 0, &d));
+    ASD_GO(done, st, asd_dataset_open(a->data, NULL, 0, &d));
     for (int64_t i = 0; i < scores.n; ++i) {
         int64_t k = 0;
+        if (!is_chosen(a, scores.set[i].machine))
+            continue;
         while (k < d.n && strcmp(d.machine[k].name, scores.set[i].machine))
             ++k;
         if (k == d.n) {
-            st = ASD_FAIL(ASD_E_DATA, "%s: no machine %s here, which has scores in %s", data,
+            st = ASD_FAIL(ASD_E_DATA, "%s: no machine %s here, which has scores in %s", a->data,
                           scores.set[i].machine, folder);
             goto done;
         }
@@ -78,7 +88,7 @@ asd_status eval_open(const eval_args *a, const char *folder, asd_eval *out)
 {
     memset(out, 0, sizeof *out);
     if (a->data)
-        ASD_TRY(check_against_data(a->data, folder));
+        ASD_TRY(check_against_data(a, folder));
     return asd_eval_open(folder, a->truth, a->machine.item, a->machine.n, out);
 }
 
