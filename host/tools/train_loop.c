@@ -238,6 +238,7 @@ static asd_status finish(loop *l)
 
 static asd_status load_data(loop *l)
 {
+    double  begun    = asd_now();
     json_t *machines = json_object(), *data = json_array();
     for (int64_t i = 0; i < l->n; ++i) {
         asd_net *net = &l->nets[i];
@@ -259,6 +260,7 @@ static asd_status load_data(loop *l)
     }
     json_object_set_new(l->run->info, "machines", machines);
     json_object_set_new(l->run->info, "data", data);
+    json_object_set_new(l->run->info, "feature_seconds", json_real(asd_now() - begun));
     return ASD_OK;
 }
 

@@ -1,10 +1,11 @@
 /* train_run.c - see train_run.h. */
 #include "tools/train_run.h"
 
-#include "base/device.h"
+#include "base/build.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/par.h"
+#include "tools/info.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,17 +103,29 @@ static void now_text(char out[32])
 
 static json_t *new_info(const asd_run *run, const asd_recipe *recipe, int argc, char **argv)
 {
-    char    when[32], host[256] = "";
-    json_t *command = json_array();
+    char    when[32];
+    json_t *command = json_array(), *config = json_object(), *system = info_collect();
     now_text(when);
-    gethostname(host, sizeof host - 1);
     for (int i = 0; i < argc; ++i)
         json_array_append_new(command, json_string(argv[i]));
-    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s}", "schema",
-                     "asd.run/1", "asd_version", ASD_VERSION, "command", command, "recipe",
-                     recipe->path, "name", recipe->cfg.name ? recipe->cfg.name : "", "config_hash",
-                     recipe->hash, "train_hash", run->train_hash, "started", when, "host", host,
-                     "threads", asd_par_threads(), "ranks", 1, "device", "cpu");
+    for (const asd_opt *o = asd_cfg_opts; o->key; ++o) {
+        char  *text = NULL;
+        size_t size = 0;
+        FILE  *f    = open_memstream(&text, &size);
+        if (f) {
+            asd_opt_print(o, &recipe->cfg, f);
+            fclose(f);
+            json_object_set_new(config, o->key, json_string(text));
+        }
+        free(text);
+    }
+    return json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:s, s:i, s:i, s:s, s:o}",
+                     "schema", "asd.run/1", "asd_version", asd_build.version, "asd_commit",
+                     asd_build.commit, "command", command, "recipe", recipe->path, "name",
+                     recipe->cfg.name ? recipe->cfg.name : "", "config_hash", recipe->hash,
+                     "train_hash", run->train_hash, "config", config, "started", when, "threads",
+                     asd_par_threads(), "ranks", 1, "device", "cpu", "system",
+                     system ? system : json_null());
 }
 
 static asd_status write_config(const asd_run *run, const asd_recipe *recipe)
