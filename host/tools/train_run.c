@@ -111,8 +111,11 @@ static json_t *new_info(const asd_run *run, const asd_recipe *recipe, int argc, 
     for (const asd_opt *o = asd_cfg_opts; o->key; ++o) {
         char  *text = NULL;
         size_t size = 0;
-        FILE  *f    = open_memstream(&text, &size);
-        if (f) {
+        FILE  *f    = NULL;
+        if (o->type == ASD_OPT_TEXT) {
+            const char *value = *(char *const *)((const char *)&recipe->cfg + o->offset);
+            json_object_set_new(config, o->key, value ? json_string(value) : json_null());
+        } else if ((f = open_memstream(&text, &size))) {
             asd_opt_print(o, &recipe->cfg, f);
             fclose(f);
             json_object_set_new(config, o->key, json_string(text));
