@@ -2,26 +2,27 @@
 # test.sh - install, build and run all tests, as CI does. Needs no GPU; 20 minutes at most on two cores.
 #
 #   ./test.sh            every stage
-#   ./test.sh STAGE...   only these: style cpu debug clang
+#   ./test.sh STAGE...   only these: style cpu debug clang quickstart
 #
 #   style   sources as clang-format and tests/run_style.sh want them
 #   cpu     gcc, warnings are errors, every test
 #   debug   gcc with AddressSanitizer and UndefinedBehaviorSanitizer, the unit tests
 #   clang   clang, warnings are errors, the unit tests
+#   quickstart  ./quickstart.sh on a tiny data set of its own (needs stage cpu), and again, when all is done already
 set -euo pipefail
 cd "$(dirname "$0")"
 
 stages=("$@")
-[ $# -gt 0 ] || stages=(style cpu debug clang)
+[ $# -gt 0 ] || stages=(style cpu debug clang quickstart)
 for stage in "${stages[@]}"; do
     case $stage in
-    style | cpu | debug | clang) ;;
+    style | cpu | debug | clang | quickstart) ;;
     -h | --help)
         sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
         exit 0
         ;;
     *)
-        echo "test.sh: unknown stage $stage; valid: style cpu debug clang" >&2
+        echo "test.sh: unknown stage $stage; valid: style cpu debug clang quickstart" >&2
         exit 2
         ;;
     esac
@@ -45,11 +46,36 @@ quiet() { # run a step; show its output only when it fails
     rm -f "$log"
 }
 
+# From clips to the report as a user gets them, small: two machines, clips of two seconds, one epoch.
+try_quickstart() {
+    local work log report times
+    work=$(mktemp -d)
+    log=$work/log
+    quiet build-cpu/asd-data synth "$work/data" --machines fan,valve --train-source 12 --train-target 3 --test 4 --seconds 2
+    for times in 1 2; do
+        if ! ./quickstart.sh --data "$work/data" --run "$work/run" --epochs 1 >"$log" 2>&1; then
+            cat "$log" >&2
+            exit 1
+        fi
+        report=$(tail -n 1 "$log")
+        if [ "$(grep -c '^Omega [0-9.]* \[[0-9.]*, [0-9.]*\]' "$log")" != 2 ] || ! grep -q '^B - A .*\[.*\]' "$log" ||
+            ! grep -q '</html>' "$report"; then
+            cat "$log" >&2
+            echo "test.sh: quickstart ran, and a table of Omega, the difference or the report is missing" >&2
+            exit 1
+        fi
+        echo "ok   quickstart/run-$times"
+    done
+    rm -rf "$work"
+}
+
 for stage in "${stages[@]}"; do
     printf '\n== %s ==\n' "$stage"
     began=$SECONDS
     if [ "$stage" = style ]; then
         ASD_SOURCE=$PWD tests/run_style.sh
+    elif [ "$stage" = quickstart ]; then
+        try_quickstart
     else
         quiet cmake --preset "$stage" -DASD_WERROR=ON -DBUILD_TESTING=ON
         quiet cmake --build --preset "$stage"
