@@ -2,6 +2,7 @@
 #include "nn/safetensors.h"
 
 #include "base/file.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,11 +33,28 @@ static size_t bytes_of(asd_dtype t, asd_shape s)
     return (size_t)asd_count(s) * asd_dtype_size(t);
 }
 
-static char *make_header(const asd_st_entry *entry, int64_t n, const char *const *metadata,
-                         int64_t n_meta)
+/* JSON knows UTF-8 only, and a name twice would leave data that no reader finds. */
+static asd_status check_entries(const char *path, const asd_st_entry *entry, int64_t n,
+                                const char *const *metadata, int64_t n_meta)
+{
+    for (int64_t i = 0; i < 2 * n_meta; ++i)
+        if (!asd_utf8_valid(metadata[i]))
+            return ASD_FAIL(ASD_E_DATA, "%s: metadata \"%s\" is not UTF-8", path, metadata[i]);
+    for (int64_t i = 0; i < n; ++i)
+        if (!asd_utf8_valid(entry[i].name) || !strcmp(entry[i].name, "__metadata__"))
+            return ASD_FAIL(ASD_E_DATA,
+                            "%s: a tensor cannot be called \"%s\": want UTF-8, not "
+                            "__metadata__",
+                            path, entry[i].name);
+    return ASD_OK;
+}
+
+static asd_status make_header(const char *path, const asd_st_entry *entry, int64_t n,
+                              const char *const *metadata, int64_t n_meta, char **text)
 {
     json_t *root = json_object();
     size_t  at   = 0;
+    *text        = NULL;
     if (n_meta) {
         json_t *meta = json_object();
         for (int64_t i = 0; i < n_meta; ++i)
@@ -45,22 +63,28 @@ static char *make_header(const asd_st_entry *entry, int64_t n, const char *const
     }
     for (int64_t i = 0; i < n; ++i) {
         size_t bytes = bytes_of(entry[i].dtype, entry[i].shape);
+        if (json_object_get(root, entry[i].name)) {
+            json_decref(root);
+            return ASD_FAIL(ASD_E_DATA, "%s: tensor %s twice", path, entry[i].name);
+        }
         json_object_set_new(root, entry[i].name, describe(&entry[i], at, at + bytes));
         at += bytes;
     }
-    char *text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    if (json_object_size(root) == (size_t)n + (n_meta > 0))
+        *text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(root);
-    return text;
+    return *text ? ASD_OK
+                 : ASD_FAIL(ASD_E_OOM, "%s: no memory for the header of %lld tensors", path,
+                            (long long)n);
 }
 
 asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, int64_t n,
                                  const char *const *metadata, int64_t n_meta)
 {
     asd_outfile f;
-    char       *header = make_header(entry, n, metadata, n_meta);
-    if (!header)
-        return ASD_FAIL(ASD_E_OOM, "%s: no memory for the header of %lld tensors", path,
-                        (long long)n);
+    char       *header;
+    ASD_TRY(check_entries(path, entry, n, metadata, n_meta));
+    ASD_TRY(make_header(path, entry, n, metadata, n_meta, &header));
     asd_status st = asd_outfile_open(&f, path);
     if (!st) {
         size_t        length = strlen(header), padded = (length + 7) / 8 * 8;
@@ -106,7 +130,7 @@ static asd_status read_shape(const asd_safetensors *s, const char *name, const j
 {
     size_t  i;
     json_t *d;
-    double  count = 1;
+    double count = 1; /* of the dimensions that are not 0: their product must not overflow either */
     if (!json_is_array(json) || json_array_size(json) > ASD_MAX_DIMS)
         return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: want a shape of at most %d numbers", s->path,
                         name, ASD_MAX_DIMS);
@@ -117,10 +141,11 @@ static asd_status read_shape(const asd_safetensors *s, const char *name, const j
             return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: dimension %zu is not a whole number >= 0",
                             s->path, name, i);
         shape->d[i] = json_integer_value(d);
-        count *= (double)shape->d[i];
+        count *= shape->d[i] ? (double)shape->d[i] : 1;
     }
     if (count > 1e15)
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: %g elements", s->path, name, count);
+        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: dimensions of %g elements", s->path, name,
+                        count);
     return ASD_OK;
 }
 

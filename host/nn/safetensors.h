@@ -24,7 +24,7 @@ typedef struct asd_st_entry {
     const void *data;
 } asd_st_entry;
 
-/* metadata: n_meta pairs key, text. */
+/* metadata: n_meta pairs key, text. ASD_E_DATA for a name that is not UTF-8 or comes twice. */
 asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, int64_t n,
                                  const char *const *metadata, int64_t n_meta);
 
@@ -34,7 +34,7 @@ typedef struct asd_st_tensor {
     char       *name;
     asd_dtype   dtype;
     asd_shape   shape;
-    const void *data; /* into the mapped file; 4-byte aligned at least for files we wrote */
+    const void *data; /* into the mapped file, aligned to nothing: copy it */
 } asd_st_tensor;
 
 typedef struct asd_safetensors {
