@@ -273,7 +273,7 @@ static void test_bases(void **state)
     assert_ok(asd_path(below, "%s/sub", folder));
     assert_ok(asd_make_folders(below));
     write_text(folder, "a.yaml",
-               "name: a\ntrain: {lr: 1, epochs: 1, batch: 1}\nscore.detectors: [p, q]\n"
+               "name: a\ntrain: {lr: 1, epochs: 1, batch: 2}\nscore.detectors: [p, q]\n"
                "smoke: {train.epochs: 9, train.batch: 9}\n");
     write_text(folder, "b.yaml", "train.lr: 2\nseed: 2\n");
     const char *path = write_text(below, "c.yaml",

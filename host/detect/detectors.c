@@ -252,6 +252,33 @@ asd_status asd_detector_parse(const char *text, asd_detector_use *out)
     return *p ? expected(text, p, "the end") : ASD_OK;
 }
 
+asd_status asd_detectors_check(char *const *text, int64_t n)
+{
+    asd_detector_use *use = calloc((size_t)n + 1, sizeof *use);
+    asd_status        st =
+        use ? ASD_OK : ASD_FAIL(ASD_E_OOM, "no memory for %lld detectors", (long long)n);
+    for (int64_t i = 0; i < n && !st; ++i) {
+        st = asd_detector_parse(text[i], &use[i]);
+        for (int64_t k = 0; k < i && !st; ++k)
+            if (!strcmp(use[k].label, use[i].label))
+                st = ASD_FAIL(ASD_E_CONFIG, "score.detectors names %s twice", use[i].label);
+    }
+    for (int64_t i = 0; use && i < n; ++i)
+        asd_detector_clear(&use[i]);
+    free(use);
+    return st;
+}
+
+void asd_detectors_list(FILE *out)
+{
+    for (const asd_detector *const *d = asd_detectors; *d; ++d) {
+        fprintf(out, "%-24s %s\n", (*d)->name, (*d)->about);
+        for (const asd_opt *o = (*d)->params; o->key; ++o)
+            fprintf(out, "    %-20s %s (%s; default %s)\n", o->key, o->text,
+                    o->choices ? o->choices : o->unit, o->def ? o->def : "none");
+    }
+}
+
 asd_status asd_detector_fit(asd_detector_use *d, const asd_residual_stats *stats, const char *what)
 {
     if (d->state && d->detector->clear)

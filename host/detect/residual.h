@@ -9,6 +9,7 @@
 
 #include "base/opt.h"
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct asd_residuals {
     const float *x, *y; /* (B, stack F) */
@@ -91,6 +92,11 @@ typedef struct asd_detector_use {
 /* ASD_E_CONFIG with the position in `text` and the nearest name. Call asd_detector_clear on any
  * return. */
 asd_status asd_detector_parse(const char *text, asd_detector_use *out);
+/* All of a recipe's list, to find a slip of the pen before hours of training; the same detector
+ * twice is an error too. */
+asd_status asd_detectors_check(char *const *text, int64_t n);
+/* One entry per detector with its parameters, for --list-detectors. */
+void       asd_detectors_list(FILE *out);
 asd_status asd_detector_fit(asd_detector_use *d, const asd_residual_stats *stats, const char *what);
 void       asd_detector_clear(asd_detector_use *d);
 

@@ -71,7 +71,8 @@ static asd_status train(const train_args *args, const asd_recipe *recipe, int ar
     if (args->recipe.precision != ASD_PRECISION_FP32)
         return ASD_FAIL(ASD_E_USAGE,
                         "--precision bf16: the autoencoder is trained in fp32 on the CPU");
-    const asd_list *only = &recipe->cfg.data_machines;
+    const asd_list *only = &recipe->cfg.data_machines, *detectors = &recipe->cfg.score_detectors;
+    ASD_TRY(asd_detectors_check(detectors->item, detectors->n));
     ASD_TRY(asd_dataset_open(args->recipe.data, only->item, only->n, &data));
     ASD_GO(close_data, st, asd_run_open(&run, args->recipe.run, recipe, argc, argv));
     if (!strcmp(asd_run_state(&run), "done")) {

@@ -23,7 +23,7 @@
 
 typedef struct score_args {
     asd_recipe_args recipe;
-    int             json;
+    int             json, list_detectors;
     char           *clip; /* NULL: all */
 } score_args;
 
@@ -32,6 +32,8 @@ static const asd_opt opts[] = {
     ASD_RECIPE_OPTS,
     {"clip", 0, ASD_OPT_TEXT, offsetof(score_args, clip), NULL, 0, 0, NULL, "NAME",
      "score only the test clips of this file name and print them; nothing is written"},
+    {"list-detectors", 0, ASD_OPT_FLAG, offsetof(score_args, list_detectors), "0", 0, 1, NULL, "",
+     "show the detectors that a recipe can name, and end"},
     {"json", 0, ASD_OPT_FLAG, offsetof(score_args, json), "0", 0, 1, NULL, "",
      "print score folders, thresholds and counts as JSON"},
     {0},
@@ -45,7 +47,7 @@ static const asd_command command = {
                 "RUN/scores/DETECTOR/, with anomaly_score_*.csv and decision_result_*.csv for every "
                 "machine.",
     .opts     = opts,
-    .min_operands = 1,
+    .min_operands = 0,
     .max_operands = 1,
     .examples     = "asd-eval score recipes/dcase-baseline.yaml --data DIR --run runs/baseline\n"
                     "asd-eval omega runs/baseline/scores/mse",
@@ -229,18 +231,10 @@ static asd_status open_run(score_run *r, const score_args *args, const asd_recip
     r->detector = calloc((size_t)cfg->score_detectors.n + 1, sizeof *r->detector);
     if (!r->detector)
         return ASD_FAIL(ASD_E_OOM, "no memory for detectors");
-    for (; r->n_detectors < cfg->score_detectors.n; ++r->n_detectors) {
-        asd_status st = asd_detector_parse(cfg->score_detectors.item[r->n_detectors],
-                                           &r->detector[r->n_detectors]);
-        if (st) {
-            ++r->n_detectors;
-            return st;
-        }
-        for (int64_t k = 0; k < r->n_detectors; ++k)
-            if (!strcmp(r->detector[k].label, r->detector[r->n_detectors].label))
-                return ASD_FAIL(ASD_E_CONFIG, "score.detectors names %s twice",
-                                r->detector[k].label);
-    }
+    ASD_TRY(asd_detectors_check(cfg->score_detectors.item, cfg->score_detectors.n));
+    for (; r->n_detectors < cfg->score_detectors.n; ++r->n_detectors)
+        ASD_TRY(asd_detector_parse(cfg->score_detectors.item[r->n_detectors],
+                                   &r->detector[r->n_detectors]));
     ASD_TRY(asd_run_open_done(&r->run, args->recipe.run, recipe));
     ASD_TRY(asd_dataset_open(args->recipe.data, only->item, only->n, &r->data));
     ASD_TRY(asd_nets_make(&r->data, cfg, &r->nets, &r->n_nets));
@@ -386,6 +380,12 @@ int eval_score_main(int argc, char **argv)
     int          exit_now = 0;
     asd_status   st       = asd_opts_parse(&command, argc, argv, &args, &operands, &exit_now);
     asd_common_apply(&args.recipe.common, "asd-eval");
+    if (!st && !exit_now && args.list_detectors) {
+        asd_detectors_list(stdout);
+        exit_now = 1;
+    }
+    if (!st && !exit_now && operands.n < 1)
+        st = ASD_FAIL(ASD_E_USAGE, "asd-eval score: RECIPE is missing; see asd-eval score --help");
     if (!st && !exit_now)
         st = asd_recipe_from_args(&args.recipe, operands.v[0], &recipe, &device, &exit_now);
     if (!st && !exit_now)
