@@ -2,10 +2,10 @@
  */
 #include "harness.h"
 #include "ref/markup.h"
+#include "ref/score_folders.h"
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/rng.h"
 #include "score/report.h"
 #include "tools/eval_cmds.h"
 
@@ -17,53 +17,6 @@
 #include <unistd.h>
 
 /* --- small systems --- */
-
-/* 48 clips of one machine and section: normal scores, anomalies raised by `lift`, target clips
- * harder. skip: this clip is left out (-1: none). */
-static void write_scores(const char *folder, const char *machine, int section, double lift,
-                         uint64_t seed, int skip)
-{
-    char    path[PATH_MAX], *text = NULL;
-    size_t  size = 0;
-    asd_rng r;
-    FILE   *out = open_memstream(&text, &size);
-    assert_non_null(out);
-    assert_ok(asd_make_folders(folder));
-    asd_rng_init(&r, seed, ASD_RNG_TEST, (uint64_t)section, 7);
-    for (int i = 0; i < 48; ++i) {
-        int    target = i & 1, anomaly = i >> 1 & 1;
-        double score = asd_rng_normal(&r) + (anomaly ? lift / (1 + target) : 0);
-        if (i != skip)
-            fprintf(out, "section_%02d_%s_test_%s_%04d_spd_1.wav,%.17g\n", section,
-                    target ? "target" : "source", anomaly ? "anomaly" : "normal", i / 4, score);
-    }
-    assert_int_equal(fclose(out), 0);
-    assert_ok(
-        asd_path(path, "%s/anomaly_score_%s_section_%02d_test.csv", folder, machine, section));
-    assert_ok(asd_write_file(path, text, size));
-    free(text);
-}
-
-static const char *const machines[] = {"ToyCar", "bearing", "fan"};
-
-static void write_system(const char *folder, double lift, uint64_t seed)
-{
-    for (int i = 0; i < 3; ++i)
-        write_scores(folder, machines[i], 0, lift + 0.3 * i, seed + (uint64_t)i, -1);
-}
-
-/* A run folder with detectors "mse" and "mahalanobis". Valid until the next call. */
-static const char *make_run(void)
-{
-    static char run[PATH_MAX];
-    char        path[PATH_MAX];
-    snprintf(run, sizeof run, "%s", asd_test_folder());
-    assert_ok(asd_path(path, "%s/scores/mse", run));
-    write_system(path, 0.8, 10);
-    assert_ok(asd_path(path, "%s/scores/mahalanobis", run));
-    write_system(path, 1.6, 20);
-    return run;
-}
 
 static asd_report_options options_for(char *const *runs, int64_t n)
 {
@@ -120,7 +73,7 @@ static int count(const char *text, const char *part)
 static void test_page_values(void **state)
 {
     (void)state;
-    char                    *run       = strdup(make_run()), folder[PATH_MAX], want[256];
+    char                    *run       = strdup(ref_make_run()), folder[PATH_MAX], want[256];
     asd_report_options       o         = options_for(&run, 1);
     char                    *page      = report_of(&o);
     static const char *const systems[] = {"mahalanobis", "mse"};
@@ -132,7 +85,7 @@ static void test_page_values(void **state)
     assert_int_equal(count(page, "class=\"panel\""), 3 * (3 + 2));
     assert_true(facts.n_svg > 15);
     for (int i = 0; i < 3; ++i) {
-        snprintf(want, sizeof want, "<h3 id=\"m%d\">%s ", i, machines[i]);
+        snprintf(want, sizeof want, "<h3 id=\"m%d\">%s ", i, ref_machines[i]);
         assert_has(page, want);
     }
     for (int k = 0; k < 2; ++k) {
@@ -178,7 +131,7 @@ static void test_page_values(void **state)
 static void test_page_same_bytes(void **state)
 {
     (void)state;
-    char              *run = strdup(make_run());
+    char              *run = strdup(ref_make_run());
     asd_report_options o   = options_for(&run, 1);
     char              *a = report_of(&o), *b = report_of(&o);
     assert_string_equal(a, b);
@@ -194,7 +147,7 @@ static void test_page_same_bytes(void **state)
 static void test_page_options(void **state)
 {
     (void)state;
-    char              *run = strdup(make_run());
+    char              *run = strdup(ref_make_run());
     asd_report_options o   = options_for(&run, 1);
     o.omega.replicates     = 0; /* no intervals anywhere */
     o.title                = "Night shift <2>";
@@ -222,7 +175,7 @@ static void test_page_sections_and_decisions(void **state)
     (void)state;
     char *run = strdup(asd_test_folder()), path[PATH_MAX];
     for (int section = 0; section < 3; ++section)
-        write_scores(run, "valve", section, 1, 3, -1);
+        ref_write_scores(run, "valve", section, 1, 3, -1);
     char  *text;
     size_t size;
     assert_ok(asd_path(path, "%s/anomaly_score_valve_section_00_test.csv", run));
@@ -244,7 +197,7 @@ static void test_page_sections_and_decisions(void **state)
     assert_has(page, "valve section 02");
     assert_has(page, ">valve 01</a>");
     assert_int_equal(count(page, "threshold near"), 1);
-    assert_int_equal(count(page, "class=\"threshold\" x1"), 2);
+    assert_int_equal(count(page, "class=\"threshold\" x1"), 1 + 2); /* key, two strips */
     free(decisions);
     free(text);
     free(page);
@@ -254,7 +207,7 @@ static void test_page_sections_and_decisions(void **state)
 static void test_page_training(void **state)
 {
     (void)state;
-    char *run = strdup(make_run()), path[PATH_MAX];
+    char *run = strdup(ref_make_run()), path[PATH_MAX];
     assert_ok(asd_path(path, "%s/log", run));
     assert_ok(asd_make_folders(path));
     static const char metrics[] = "{\"step\": 1, \"loss\": 2, \"machine\": \"fan\"}\n"
@@ -289,23 +242,8 @@ static void test_page_training(void **state)
 static void test_page_hostile(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "<script>alert(1)<\\script>",
-        "\"><svg onload=x>",
-        "' onmouseover='x",
-        "&lt;b&gt;",
-        "fan\x1b[31m\xff\xc0\xbc",
-        "\xe2\x80\xae nur",
-        "]]>--><!--",
-        "{}%s%n\\",
-        "Tr\xc3\xa4ger_fanMotor-\xe6\xa9\x9f",
-    };
-    char *run = strdup(asd_test_folder()), path[PATH_MAX];
-    for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
-        assert_ok(asd_path(path, "%s/scores/%s", run, names[i]));
-        write_scores(path, names[i], 0, 1, i, -1);
-        write_scores(path, "fan", 0, 1, i, -1);
-    }
+    char *run = strdup(asd_test_folder());
+    ref_write_hostile(run);
     asd_report_options o = options_for(&run, 1);
     asd_log_setup("test", ASD_LOG_WARN, 1); /* rank 1 is silent: systems differ in machines */
     char *page = report_of(&o);
@@ -330,8 +268,8 @@ static void test_systems_found(void **state)
     char *top = strdup(asd_test_folder()), path[PATH_MAX], other[PATH_MAX];
     assert_ok(asd_path(path, "%s/a/x", top));
     assert_ok(asd_path(other, "%s/b/x", top));
-    write_system(path, 1, 1);
-    write_system(other, 1.2, 2);
+    ref_write_system(path, 1, 1);
+    ref_write_system(other, 1.2, 2);
 
     char *parent[1] = {malloc(PATH_MAX)};
     assert_ok(asd_path(parent[0], "%s/a/", top)); /* a folder of systems */
@@ -370,9 +308,9 @@ static void test_systems_found(void **state)
 static void test_systems_not_comparable(void **state)
 {
     (void)state;
-    char *run = strdup(make_run()), path[PATH_MAX];
+    char *run = strdup(ref_make_run()), path[PATH_MAX];
     assert_ok(asd_path(path, "%s/scores/partial", run));
-    write_scores(path, "fan", 0, 1, 5, 4);
+    ref_write_scores(path, "fan", 0, 1, 5, 4);
     asd_report_options o = options_for(&run, 1);
     asd_log_setup("test", ASD_LOG_WARN, 1);
     char *page = report_of(&o);
@@ -390,7 +328,7 @@ static void test_systems_not_comparable(void **state)
 static void test_page_atomic(void **state)
 {
     (void)state;
-    char  *run = strdup(make_run()), path[PATH_MAX], file[PATH_MAX], *text;
+    char  *run = strdup(ref_make_run()), path[PATH_MAX], file[PATH_MAX], *text;
     size_t size;
     assert_ok(asd_path(file, "%s/eval/report.html", run));
     assert_ok(asd_path(path, "%s/eval", run));
@@ -462,7 +400,7 @@ static int run_command(char *const *words, char **out)
 static void test_command(void **state)
 {
     (void)state;
-    char *run = strdup(make_run()), path[PATH_MAX], want[PATH_MAX + 1], *out;
+    char *run = strdup(ref_make_run()), path[PATH_MAX], want[2 * PATH_MAX + 2], *out;
     assert_ok(asd_path(path, "%s/eval/report.html", run));
     snprintf(want, sizeof want, "%s\n", path);
     assert_int_equal(run_command((char *[]){"report", run, "--bootstrap", "20", "-q", NULL}, &out),
@@ -478,6 +416,18 @@ static void test_command(void **state)
                     &out),
         0);
     assert_true(asd_is_file(path));
+    free(out);
+
+    char *figures = malloc(PATH_MAX);
+    assert_ok(asd_path(figures, "%s/paper/figures", run));
+    assert_int_equal(run_command((char *[]){"report", "-o", path, "--bootstrap=0", "--figures",
+                                            figures, "-q", run, NULL},
+                                 &out),
+                     0);
+    snprintf(want, sizeof want, "%s\n%s\n", path, figures);
+    assert_string_equal(out, want);
+    assert_true(asd_is_folder(figures));
+    free(figures);
     free(out);
 
     /* one machine only */

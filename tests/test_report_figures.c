@@ -4,9 +4,11 @@
 
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "score/canvas_svg.h"
+#include "score/markup.h"
 #include "score/report_figures.h"
-#include "score/report_svg.h"
 #include "score/report_theme.h"
+#include "score/ticks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,9 +16,11 @@
 
 /* What was written to a stream that was opened by to_memory. */
 typedef struct memory {
-    FILE  *out;
-    char  *text;
-    size_t size;
+    FILE       *out;
+    char       *text;
+    size_t      size;
+    asd_svg     svg;
+    asd_canvas *canvas;
 } memory;
 
 static void to_memory(memory *m)
@@ -24,6 +28,7 @@ static void to_memory(memory *m)
     memset(m, 0, sizeof *m);
     m->out = open_memstream(&m->text, &m->size);
     assert_non_null(m->out);
+    m->canvas = asd_svg_on(&m->svg, m->out, NULL);
 }
 
 static char *text_of(memory *m)
@@ -74,6 +79,22 @@ static void test_checker(void **state)
         if (!*facts.wrong)
             fail_msg("taken as well-formed: %s", bad[i]);
     }
+    static const char *const bad_files[] = {
+        "<a style=\"fill:url(x.svg)\"/>",
+        "<a xlink:href=\"#b\"/>",
+        "<a xlink:href=\"x.svg#b\"/>",
+        "<?xml version=\"1.0\"?><a/>",
+    };
+    for (size_t i = 0; i < sizeof bad_files / sizeof *bad_files; ++i) {
+        asd_markup_check_file(bad_files[i], &facts);
+        if (!*facts.wrong)
+            fail_msg("taken as a well-formed file: %s", bad_files[i]);
+    }
+    asd_markup_check_file(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns:xlink=\"x\"><g id=\"a\" "
+        "style=\"fill:none\"/><use xlink:href=\"#a\"/></svg>",
+        &facts);
+    assert_string_equal(facts.wrong, "");
     facts = check_markup("<!DOCTYPE html>\n<a id=\"x\"><b href=\"#x\">&lt;\xc3\xa4</b><svg/></a>");
     assert_int_equal(facts.n_elements, 3);
     assert_int_equal(facts.n_svg, 1);
@@ -144,12 +165,12 @@ static void test_escape_mutation(void **state)
 
 static void check_path(const double *x, const double *y, int64_t n, int closed, const char *want)
 {
-    memory            m;
-    char              full[256];
-    const asd_svg_map identity = {0, 1, 0, 1};
+    memory        m;
+    char          full[256];
+    const asd_map identity = {0, 1, 0, 1};
     to_memory(&m);
-    asd_svg_path(m.out, "c", &identity, x, y, n, closed);
-    snprintf(full, sizeof full, "<path class=\"c\" d=\"%s\"/>", want);
+    asd_draw_path(m.canvas, ASD_INK_GRID, 0, &identity, x, y, n, closed);
+    snprintf(full, sizeof full, "<path class=\"grid\" d=\"%s\"/>", want);
     assert_string_equal(text_of(&m), full);
     free(m.text);
 }
@@ -162,6 +183,7 @@ static void test_path(void **state)
     check_path((double[]){0, 1, 0}, (double[]){0, 0, 0}, 3, 0, "M0 0h1h-1"); /* there and back */
     check_path((double[]){-0.04, 0.5}, (double[]){-0.5, 0.25}, 2, 0, "M0 -.5l.5 .8");
     check_path((double[]){0, 1, NAN, 5, 6}, (double[]){0, 1, 1, 5, 5}, 5, 0, "M0 0l1 1M5 5h1");
+    check_path((double[]){0, 1, NAN, 5, 6}, (double[]){0, 1, 1, 5, 5}, 5, 1, "M0 0l1 1zM5 5h1z");
     check_path((double[]){NAN, 3}, (double[]){0, 4}, 2, 0, "M3 4");
     check_path(NULL, NULL, 0, 0, "");
 }
@@ -181,9 +203,9 @@ static void test_path_faithful(void **state)
         x[i]       = x[i - 1] + (v != 1 ? 0.5 : 0);
         y[i]       = y[i - 1] + (v != 0 ? 0.5 : 0);
     }
-    const asd_svg_map map = {3, 2, 100, -1};
+    const asd_map map = {3, 2, 100, -1};
     to_memory(&m);
-    asd_svg_path(m.out, "c", &map, x, y, N, 0);
+    asd_draw_path(m.canvas, ASD_INK_GRID, 0, &map, x, y, N, 0);
     const char *at = strstr(text_of(&m), " d=\"") + 4;
     double      px = 0, py = 0;
     char       *end;
@@ -374,16 +396,16 @@ static void test_interval(void **state)
     assert_true(axis.lo < 0.5 && axis.hi > 0.5);
 
     memory m;
-    axis = (asd_fig_axis){0, 1, NAN, 0};
+    axis = (asd_fig_axis){0, 1, NAN, 0, 5};
     to_memory(&m);
-    asd_fig_interval(m.out, &axis, ASD_THEME_SYSTEMS + 1, 0.5, 0.25, 0.75, "a \"b\"");
+    asd_fig_interval(m.canvas, &axis, ASD_THEME_SYSTEMS + 1, 0.5, 0.25, 0.75, "a \"b\"");
     check_markup(text_of(&m));
     assert_non_null(strstr(m.text, "cx=\"50.00%\""));
     assert_non_null(strstr(m.text, "whisker s1\" x1=\"27.00%\" x2=\"73.00%\""));
     assert_non_null(strstr(m.text, "aria-label=\"a &quot;b&quot;\""));
     free(m.text);
     to_memory(&m);
-    asd_fig_interval(m.out, &axis, 0, 0.5, NAN, NAN, "");
+    asd_fig_interval(m.canvas, &axis, 0, 0.5, NAN, NAN, "");
     check_markup(text_of(&m));
     assert_null(strstr(m.text, "whisker"));
     free(m.text);
@@ -392,7 +414,7 @@ static void test_interval(void **state)
 static void draw_histogram(memory *m, const asd_fig_scores *s, int64_t *beyond)
 {
     to_memory(m);
-    assert_ok(asd_fig_histogram(m->out, s, "label", beyond));
+    assert_ok(asd_fig_histogram(m->canvas, s, "label", beyond));
     check_markup(text_of(m));
     assert_null(strstr(m->text, "nan"));
     assert_null(strstr(m->text, "inf"));
@@ -463,7 +485,7 @@ static void test_loss(void **state)
     for (int i = 1000; i < 1100; ++i)
         loss[i] = NAN;
     to_memory(&m);
-    assert_ok(asd_fig_loss(m.out, &a, &b, 200, "<loss>"));
+    assert_ok(asd_fig_loss(m.canvas, &a, &b, 200, "<loss>"));
     check_markup(text_of(&m));
     assert_int_equal(count(m.text, "class=\"loss\""), 1);
     assert_int_equal(count(m.text, "class=\"loss-val\""), 1);
@@ -482,7 +504,7 @@ static void test_loss(void **state)
             loss[i] = small[k].value;
         a.n = small[k].n;
         to_memory(&m);
-        assert_ok(asd_fig_loss(m.out, &a, NULL, 200, "loss"));
+        assert_ok(asd_fig_loss(m.canvas, &a, NULL, 200, "loss"));
         check_markup(text_of(&m));
         assert_null(strstr(m.text, "nan"));
         assert_null(strstr(m.text, "inf"));

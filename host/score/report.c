@@ -2,8 +2,9 @@
 #include "score/report.h"
 
 #include "base/file.h"
+#include "score/markup.h"
 #include "score/report_page.h"
-#include "score/report_svg.h"
+#include "score/report_sheets.h"
 #include "score/report_theme.h"
 
 #include <inttypes.h>
@@ -96,10 +97,13 @@ static asd_status put_page(FILE *out, const asd_report *r)
 asd_status asd_report_write(const asd_report_options *o, const char *path)
 {
     asd_report  report;
-    asd_outfile file = {.stream = NULL};
+    asd_outfile file   = {.stream = NULL};
+    asd_sheets  sheets = {.n = 0};
     char        folder[PATH_MAX];
     asd_status  st = ASD_OK;
     ASD_GO(done, st, asd_report_gather(o, &report));
+    if (o->figures)
+        ASD_GO(done, st, asd_sheets_draw(&report, &sheets));
     ASD_GO(done, st, asd_path(folder, "%s", path));
     char *slash = strrchr(folder, '/');
     if (slash && slash != folder) {
@@ -108,10 +112,13 @@ asd_status asd_report_write(const asd_report_options *o, const char *path)
     }
     ASD_GO(done, st, asd_outfile_open(&file, path));
     ASD_GO(done, st, put_page(file.stream, &report));
-    st = asd_outfile_commit(&file);
+    ASD_GO(done, st, asd_outfile_commit(&file));
+    if (o->figures)
+        st = asd_sheets_write(&sheets, o->figures);
 done:
     if (file.stream)
         asd_outfile_abandon(&file);
+    asd_sheets_clear(&sheets);
     asd_report_clear(&report);
     return st;
 }

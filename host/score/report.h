@@ -1,7 +1,8 @@
-/* report.h - one HTML file that says how good the systems are, how sure that is, and why.
+/* report.h - one HTML file that says how good the systems are, how sure that is, and why; and its
+ * figures one by one, for papers.
  *
- * The file needs nothing else: no script, no font, no network. The metrics are those of omega.h;
- * nothing is computed a second time here.
+ * The HTML file needs nothing else: no script, no font, no network. The metrics are those of
+ * omega.h; nothing is computed a second time here.
  */
 #ifndef ASD_SCORE_REPORT_H
 #define ASD_SCORE_REPORT_H
@@ -10,10 +11,11 @@
 #include "score/omega.h"
 
 typedef struct asd_report_options {
-    char *const      *run;    /* (n_runs) folders, see below */
-    int64_t           n_runs; /* 1 or more */
-    const char       *truth;  /* label files (truth.h); NULL: labels from the file names */
-    const char       *title;  /* NULL: made from the first run's name */
+    char *const      *run;     /* (n_runs) folders, see below */
+    int64_t           n_runs;  /* 1 or more */
+    const char       *truth;   /* label files (truth.h); NULL: labels from the file names */
+    const char       *title;   /* NULL: made from the first run's name */
+    const char       *figures; /* folder for figures as SVG and PDF, made if need be; NULL: none */
     asd_omega_options omega;
     /* Reads and joins the scores of a folder; NULL: asd_eval_open with `truth`. */
     asd_status (*open)(const void *context, const char *folder, asd_eval *out);
@@ -24,7 +26,9 @@ typedef struct asd_report_options {
  * files, or a folder of such folders; every folder of score files is a system. run.json and
  * log/metrics.jsonl of a run are shown when present. ASD_E_DATA: no score files, or whatever the
  * scores, run.json and metrics.jsonl have wrong. The folder of `path` is made if need be; the file
- * appears whole or not at all; the same input and options give the same bytes. */
+ * appears whole or not at all; the same input, options and fonts give the same bytes. So do the
+ * figures, none of which appears unless all could be drawn; ASD_E_IO without any font, before
+ * anything is written. */
 asd_status asd_report_write(const asd_report_options *o, const char *path);
 
 #endif

@@ -187,7 +187,12 @@ static asd_status compare_all(asd_report *r)
 
 asd_status asd_report_gather(const asd_report_options *o, asd_report *out)
 {
-    *out = (asd_report){.options = o};
+    *out = (asd_report){.options = o, .font = asd_font_open()};
+    if (o->figures && !out->font) /* said before anything is computed */
+        return ASD_FAIL(ASD_E_IO,
+                        "%s: no words can be drawn, for fontconfig finds no font; install one "
+                        "(Debian: fonts-dejavu-core) or do without figures",
+                        o->figures);
     for (int64_t i = 0; i < o->n_runs; ++i)
         ASD_TRY(find_systems(out, o->run[i]));
     for (int64_t i = 0; i < out->n_systems; ++i) {
@@ -221,6 +226,7 @@ void asd_report_clear(asd_report *r)
     }
     for (int64_t i = 0; i < r->n_runs; ++i)
         asd_report_run_clear(&r->run[i]);
+    asd_font_free(r->font);
     free(r->pair);
     free(r->system);
     free(r->machine);

@@ -6,6 +6,7 @@
 #define ASD_SCORE_REPORT_DATA_H
 
 #include "base/file.h"
+#include "score/canvas_cairo.h" /* asd_font */
 #include "score/report.h"
 
 #include <jansson.h>
@@ -57,6 +58,7 @@ typedef struct asd_report {
     asd_report_run           *run;
     int64_t                   n_systems, n_pairs, n_machines, n_runs;
     int64_t                   best;          /* system that the others are set against */
+    asd_font                 *font;          /* NULL when this machine has none */
     int                       many_sections; /* a machine has more than one, or another than 00 */
 } asd_report;
 

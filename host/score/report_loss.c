@@ -1,20 +1,21 @@
 /* report_loss.c - the training-loss figure of report_figures.h.
  *
- * The figure is as wide as its place and keeps its height, so words stay readable on a phone: the
- * curve lives in an inner <svg> that stretches (strokes do not), everything else is placed in
- * percent. Value labels stand left of x = 0, in a margin that the style sheet keeps free.
+ * The figure is as wide as its place and keeps its height, so words stay readable on a phone. Value
+ * labels stand left of x = 0, in a margin that the style sheet (or the sheet) keeps free.
  */
 #include "score/report_figures.h"
-#include "score/report_svg.h"
+#include "score/ticks.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { STRETCHES = 300 };
+enum { STRETCHES = ASD_FIG_LOSS_POINTS };
 enum {
-    TOP_PX    = 8,
-    BOTTOM_PX = 36
-}; /* above and below the curves: half a label; labels and title */
+    TOP_PX    = 8,  /* above the curves: half a label */
+    BOTTOM_PX = 36, /* below: labels and title */
+    LABEL_PX  = 6   /* between a value label and its line */
+};
 
 /* A series thinned to at most STRETCHES points. */
 typedef struct thin {
@@ -71,11 +72,68 @@ static double scaled(const frame *f, double v)
     return f->is_log ? log10(v) : v;
 }
 
-static void draw(FILE *out, const frame *f, thin *t, const char *css_class)
+/* A series thinned, with the frame that all curves of the figure share. */
+typedef struct curves {
+    frame f;
+    thin  t[2]; /* loss, validation (n = 0 without) */
+} curves;
+
+/* The points that have a value, in arrays that the caller frees. */
+static asd_status join(const asd_fig_series *s, asd_fig_series *out)
 {
-    const double      xs = 1000 / (f->last - f->first), ys = -1000 / (f->hi - f->lo);
-    const asd_svg_map map = {-f->first * xs, xs, -f->hi * ys, ys};
-    double            x[4 * STRETCHES], y[4 * STRETCHES];
+    double *step  = malloc((size_t)(s->n ? s->n : 1) * sizeof *step);
+    double *value = malloc((size_t)(s->n ? s->n : 1) * sizeof *value);
+    *out          = (asd_fig_series){step, value, 0};
+    if (!step || !value)
+        return ASD_FAIL(ASD_E_OOM, "report: no memory for a curve");
+    for (int64_t i = 0; i < s->n; ++i)
+        if (isfinite(s->value[i]))
+            step[out->n] = s->step[i], value[out->n++] = s->value[i];
+    return ASD_OK;
+}
+
+static asd_status prepare(const asd_fig_series *loss, const asd_fig_series *val, curves **out)
+{
+    asd_fig_series both[2] = {*loss, {NULL, NULL, 0}};
+    asd_status     st      = ASD_OK;
+    curves        *p = *out = malloc(sizeof *p);
+    if (!p)
+        return ASD_FAIL(ASD_E_OOM, "report: no memory for a curve");
+    frame *f = &p->f;
+    *f       = (frame){INFINITY, -INFINITY, INFINITY, -INFINITY, 0};
+    if (val)
+        ASD_GO(done, st, join(val, &both[1]));
+    for (int k = 0; k < 2; ++k)
+        if (both[k].n) {
+            f->first = fmin(f->first, both[k].step[0]);
+            f->last  = fmax(f->last, both[k].step[both[k].n - 1]);
+        }
+    if (!(f->last > f->first)) /* one step, or none */
+        f->first = isfinite(f->first) ? f->first - 1 : 0, f->last = f->first + 2;
+    for (int k = 0; k < 2; ++k) {
+        thin_out(&both[k], f->first, f->last, &p->t[k]);
+        widen(&p->t[k], &f->lo, &f->hi);
+    }
+    if (!isfinite(f->lo))
+        f->lo = 0, f->hi = 1;
+    f->is_log = f->lo > 0 && f->hi > 20 * f->lo;
+    if (f->is_log)
+        f->lo = log10(f->lo), f->hi = log10(f->hi);
+    double pad = 0.05 * (f->hi - f->lo);
+    if (!(pad > 0))
+        pad = f->hi ? 0.05 * fabs(f->hi) : 0.5;
+    f->lo -= pad, f->hi += pad;
+done:
+    free((double *)both[1].step);
+    free((double *)both[1].value);
+    return st;
+}
+
+static void draw(asd_canvas *c, const frame *f, thin *t, asd_ink ink, double plot)
+{
+    const double  xs = 100 / (f->last - f->first), ys = -plot / (f->hi - f->lo);
+    const asd_map map = {-f->first * xs, xs, TOP_PX - f->hi * ys, ys};
+    double        x[4 * STRETCHES], y[4 * STRETCHES];
     for (int i = 0; i < t->n; ++i) {
         t->mean[i]  = scaled(f, t->mean[i]);
         t->least[i] = scaled(f, t->least[i]);
@@ -91,83 +149,80 @@ static void draw(FILE *out, const frame *f, thin *t, const char *css_class)
         for (int i = to - 1; i >= from; --i, ++m)
             x[m] = t->step[i], y[m] = t->most[i];
         if (m > 2)
-            asd_svg_path(out, "band", &map, x, y, m, 1);
+            asd_draw_path(c, ASD_INK_BAND, 0, &map, x, y, m, 1);
         from = to + 1;
     }
-    asd_svg_path(out, css_class, &map, t->step, t->mean, t->n, 0);
+    asd_draw_path(c, ink, 0, &map, t->step, t->mean, t->n, 0);
 }
 
-static void put_axes(FILE *out, const frame *f, int height)
+static asd_ticks value_ticks(const frame *f)
 {
-    int       plot = height - TOP_PX - BOTTOM_PX;
-    asd_ticks ticks;
-    char      text[32];
     /* is_log needs a factor of 20, so there are always ticks */
-    ticks =
-        f->is_log ? asd_ticks_log(pow(10, f->lo), pow(10, f->hi)) : asd_ticks_make(f->lo, f->hi, 4);
+    return f->is_log ? asd_ticks_log(pow(10, f->lo), pow(10, f->hi))
+                     : asd_ticks_make(f->lo, f->hi, 4);
+}
+
+static void put_axes(asd_canvas *c, const frame *f, int height)
+{
+    double    plot  = height - TOP_PX - BOTTOM_PX;
+    asd_ticks ticks = value_ticks(f);
+    char      text[32];
     for (int i = 0; i < ticks.n; ++i) {
-        double at = (f->hi - scaled(f, ticks.at[i])) / (f->hi - f->lo);
-        double y  = TOP_PX + plot * at;
-        fprintf(out, "<line class=\"grid\" x1=\"0\" x2=\"100%%\" y1=\"%.1f\" y2=\"%.1f\"/>", y, y);
-        fprintf(out, "<text class=\"e-end\" x=\"-6\" y=\"%.1f\">%s</text>", y + 4,
-                asd_tick_text(&ticks, i, text));
+        double y = TOP_PX + plot * (f->hi - scaled(f, ticks.at[i])) / (f->hi - f->lo);
+        asd_draw_line(c, ASD_INK_GRID, 0, 0, y, 100, y);
+        asd_draw_text(c, (asd_label){.text   = asd_tick_text(&ticks, i, text),
+                                     .y      = y + 4,
+                                     .dx     = -LABEL_PX,
+                                     .anchor = ASD_ANCHOR_END});
     }
-    fprintf(out, "<line x1=\"0\" x2=\"100%%\" y1=\"%d\" y2=\"%d\"/>", TOP_PX + plot, TOP_PX + plot);
+    asd_draw_line(c, ASD_INK_AXIS, 0, 0, TOP_PX + plot, 100, TOP_PX + plot);
     ticks = asd_ticks_make(f->first, f->last, 4);
     for (int i = 0; i < ticks.n; ++i) {
-        double      at     = 100 * (ticks.at[i] - f->first) / (f->last - f->first);
-        const char *anchor = at < 5 ? "" : at > 92 ? " class=\"e-end\"" : " class=\"e-mid\"";
-        fprintf(out, "<text%s x=\"%.2f%%\" y=\"%d\">%s</text>", anchor, at, TOP_PX + plot + 15,
-                asd_tick_text(&ticks, i, text));
+        double at = 100 * (ticks.at[i] - f->first) / (f->last - f->first);
+        asd_draw_text(c, (asd_label){.text   = asd_tick_text(&ticks, i, text),
+                                     .x      = at,
+                                     .y      = TOP_PX + plot + 15,
+                                     .anchor = at < 5    ? ASD_ANCHOR_START
+                                               : at > 92 ? ASD_ANCHOR_END
+                                                         : ASD_ANCHOR_MIDDLE});
     }
-    fprintf(out, "<text class=\"e-mid\" x=\"50%%\" y=\"%d\">step%s</text>", height - 5,
-            f->is_log ? " (loss on a logarithmic scale)" : "");
+    asd_draw_text(c, (asd_label){.text = f->is_log ? "step (loss on a logarithmic scale)" : "step",
+                                 .x    = 50,
+                                 .y    = height - 5,
+                                 .anchor = ASD_ANCHOR_MIDDLE});
 }
 
-asd_status asd_fig_loss(FILE *out, const asd_fig_series *loss, const asd_fig_series *val,
+asd_status asd_fig_loss(asd_canvas *c, const asd_fig_series *loss, const asd_fig_series *val,
                         int height, const char *label)
 {
-    const asd_fig_series none = {NULL, NULL, 0};
-    frame                f    = {INFINITY, -INFINITY, INFINITY, -INFINITY, 0};
-    thin                *t    = malloc(2 * sizeof *t);
-    if (!t)
-        return ASD_FAIL(ASD_E_OOM, "report: no memory for a curve");
-    if (!val)
-        val = &none;
-    const asd_fig_series *both[2] = {loss, val};
-    for (int k = 0; k < 2; ++k)
-        if (both[k]->n) {
-            f.first = fmin(f.first, both[k]->step[0]);
-            f.last  = fmax(f.last, both[k]->step[both[k]->n - 1]);
-        }
-    if (!(f.last > f.first)) /* one step, or none */
-        f.first = isfinite(f.first) ? f.first - 1 : 0, f.last = f.first + 2;
-    for (int k = 0; k < 2; ++k) {
-        thin_out(both[k], f.first, f.last, &t[k]);
-        widen(&t[k], &f.lo, &f.hi);
+    curves    *p;
+    asd_status st = prepare(loss, val, &p);
+    if (!st) {
+        double plot = height - TOP_PX - BOTTOM_PX;
+        asd_draw_begin(c, ASD_FRAME_CURVE, 0, height, label);
+        put_axes(c, &p->f, height);
+        draw(c, &p->f, &p->t[0], ASD_INK_LOSS, plot);
+        if (p->t[1].n)
+            draw(c, &p->f, &p->t[1], ASD_INK_LOSS_VAL, plot);
+        asd_draw_end(c);
     }
-    if (!isfinite(f.lo))
-        f.lo = 0, f.hi = 1;
-    f.is_log = f.lo > 0 && f.hi > 20 * f.lo;
-    if (f.is_log)
-        f.lo = log10(f.lo), f.hi = log10(f.hi);
-    double pad = 0.05 * (f.hi - f.lo);
-    if (!(pad > 0))
-        pad = f.hi ? 0.05 * fabs(f.hi) : 0.5;
-    f.lo -= pad, f.hi += pad;
+    free(p);
+    return st;
+}
 
-    fprintf(out, "<svg class=\"curve\" height=\"%d\" role=\"img\" aria-label=\"", height);
-    asd_markup_text(out, label);
-    fputs("\">", out);
-    put_axes(out, &f, height);
-    fprintf(out,
-            "<svg x=\"0\" y=\"%d\" width=\"100%%\" height=\"%d\" viewBox=\"0 0 1000 1000\" "
-            "preserveAspectRatio=\"none\">",
-            TOP_PX, height - TOP_PX - BOTTOM_PX);
-    draw(out, &f, &t[0], "loss");
-    if (val->n)
-        draw(out, &f, &t[1], "loss-val");
-    fputs("</svg></svg>\n", out);
-    free(t);
-    return ASD_OK;
+asd_status asd_fig_loss_margin(asd_canvas *c, const asd_fig_series *loss, const asd_fig_series *val,
+                               double *margin)
+{
+    curves    *p;
+    asd_status st = prepare(loss, val, &p);
+    *margin       = 0;
+    if (!st) {
+        asd_ticks ticks = value_ticks(&p->f);
+        char      text[32];
+        for (int i = 0; i < ticks.n; ++i)
+            *margin = fmax(*margin, LABEL_PX + asd_text_width(c, ASD_FRAME_CURVE,
+                                                              asd_tick_text(&ticks, i, text)));
+    }
+    free(p);
+    return st;
 }

@@ -1,33 +1,20 @@
 /* report_machines.c - a card per machine and section: ROC curves of all systems, score histograms.
  */
+#include "score/canvas_svg.h"
+#include "score/markup.h"
 #include "score/report_figures.h"
 #include "score/report_page.h"
-#include "score/report_svg.h"
+#include "score/report_views.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *title;
-    int         domain; /* of asd_roc_curve */
-    int         cell;   /* that the curve belongs to */
-} rocs[] = {{"ROC, source normals", 0, ASD_CELL_AUC_SOURCE},
-            {"ROC, target normals", 1, ASD_CELL_AUC_TARGET},
-            {"ROC, all clips", -1, ASD_CELL_PAUC}};
-
-static const asd_eval_set *find_set(const asd_report_system *s, const asd_report_machine *m)
-{
-    for (int64_t i = 0; i < s->eval.n; ++i)
-        if (s->eval.set[i].section == m->section && !strcmp(s->eval.set[i].machine, m->name))
-            return &s->eval.set[i];
-    return NULL;
-}
-
 /* --- ROC --- */
 
-static void roc_caption(FILE *out, const asd_report *r, const asd_report_machine *m, int which)
+static void roc_caption(FILE *out, const asd_report *r, const asd_report_machine *m,
+                        const asd_report_roc_panel *panel)
 {
     fputs("<figcaption>", out);
     for (int64_t i = 0, n = 0; i < r->n_systems; ++i) {
@@ -37,14 +24,14 @@ static void roc_caption(FILE *out, const asd_report *r, const asd_report_machine
         const asd_omega_row *row = &r->system[i].omega.row[at];
         if (n++)
             fputs("<br/>", out);
-        asd_fig_key(out, (int)i);
+        asd_page_key(out, (int)i);
         asd_markup_text(out, r->system[i].name);
-        fputs(rocs[which].domain < 0 ? ": <span class=\"nowrap\">pAUC <b>"
-                                     : ": <span class=\"nowrap\">AUC <b>",
+        fputs(panel->domain < 0 ? ": <span class=\"nowrap\">pAUC <b>"
+                                : ": <span class=\"nowrap\">AUC <b>",
               out);
-        asd_page_percent(out, row->cell[rocs[which].cell]);
+        asd_page_percent(out, row->cell[panel->cell]);
         fputs("</b></span>", out);
-        if (rocs[which].domain < 0) {
+        if (panel->domain < 0) {
             fputs(" <span class=\"nowrap\">(AUC ", out);
             asd_page_percent(out, row->auc_all);
             fputs(")</span>", out);
@@ -55,73 +42,46 @@ static void roc_caption(FILE *out, const asd_report *r, const asd_report_machine
 
 static asd_status roc_panel(FILE *out, const asd_report *r, const asd_report_machine *m, int which)
 {
-    asd_status         st    = ASD_OK;
-    int                n     = 0;
-    asd_fig_roc_curve *curve = calloc((size_t)r->n_systems, sizeof *curve);
-    asd_roc           *roc   = calloc((size_t)r->n_systems, sizeof *roc);
-    char               label[512];
-    if (!curve || !roc) {
-        st = ASD_FAIL(ASD_E_OOM, "report: out of memory");
-        goto done;
+    const asd_report_roc_panel *panel = &asd_report_roc_panels[which];
+    asd_report_rocs             rocs;
+    asd_svg                     svg;
+    char                        label[512];
+    asd_status                  st = asd_report_rocs_make(r, m, panel, &rocs);
+    if (!st) {
+        fprintf(out, "<figure><h4>ROC, %s</h4>", panel->title);
+        snprintf(label, sizeof label,
+                 "ROC, %s of %s section %02d, one curve per system; values below", panel->title,
+                 m->name, m->section);
+        asd_fig_roc(asd_svg_on(&svg, out, r->font), rocs.curve, rocs.n, panel->low_fpr, label);
+        roc_caption(out, r, m, panel);
+        fputs("</figure>\n", out);
     }
-    for (int64_t i = 0; i < r->n_systems; ++i) {
-        const asd_eval_set *set = find_set(&r->system[i], m);
-        if (!set)
-            continue;
-        ASD_GO(done, st, asd_roc_curve(set, rocs[which].domain, r->options->omega.auc, &roc[i]));
-        curve[n++] = (asd_fig_roc_curve){roc[i].fpr, roc[i].tpr, roc[i].n, (int)i};
-    }
-    fprintf(out, "<figure><h4>%s</h4>", rocs[which].title);
-    snprintf(label, sizeof label, "%s of %s section %02d, one curve per system; values below",
-             rocs[which].title, m->name, m->section);
-    asd_fig_roc(out, curve, n, rocs[which].domain < 0 ? 0.1 : 0, label);
-    roc_caption(out, r, m, which);
-    fputs("</figure>\n", out);
-done:
-    for (int64_t i = 0; roc && i < r->n_systems; ++i)
-        asd_roc_clear(&roc[i]);
-    free(roc);
-    free(curve);
+    asd_report_rocs_clear(&rocs);
     return st;
 }
 
 /* --- histograms --- */
 
-/* The threshold that the decisions tell of: between the highest score called normal and the lowest
- * called anomalous. NaN when there are none, all are equal, or no single threshold explains them.
- */
-static double threshold_of(const asd_eval_set *s)
-{
-    double normal = -INFINITY, anomaly = INFINITY;
-    if (!s->decision)
-        return NAN;
-    for (int64_t i = 0; i < s->n; ++i)
-        if (s->decision[i])
-            anomaly = fmin(anomaly, s->score[i]);
-        else
-            normal = fmax(normal, s->score[i]);
-    return isfinite(normal) && isfinite(anomaly) && normal <= anomaly ? 0.5 * (normal + anomaly)
-                                                                      : NAN;
-}
-
-static asd_status histogram_panel(FILE *out, const asd_report_system *system, int style,
+static asd_status histogram_panel(FILE *out, const asd_report *r, int64_t index,
                                   const asd_report_machine *m)
 {
-    const asd_eval_set *set    = find_set(system, m);
-    int64_t             beyond = 0;
-    char                label[512];
+    const asd_report_system *system = &r->system[index];
+    const asd_eval_set      *set    = asd_report_set(system, m);
+    int64_t                  beyond = 0;
+    asd_svg                  svg;
+    char                     label[512];
     if (!set)
         return ASD_OK;
-    asd_fig_scores s = {set->score, set->target, set->anomaly, set->n, threshold_of(set)};
+    asd_fig_scores s = asd_report_scores(set);
     snprintf(label, sizeof label,
              "Score histograms of %s section %02d by %s, source above target, normal filled, "
              "anomalous outlined",
              m->name, m->section, system->name);
     fputs("<figure><h4>Scores, ", out);
-    asd_fig_key(out, style);
+    asd_page_key(out, (int)index);
     asd_markup_text(out, system->name);
     fputs("</h4>", out);
-    ASD_TRY(asd_fig_histogram(out, &s, label, &beyond));
+    ASD_TRY(asd_fig_histogram(asd_svg_on(&svg, out, r->font), &s, label, &beyond));
     fputs("<figcaption>", out);
     if (isfinite(s.threshold))
         fprintf(out, "threshold near %.4g", s.threshold);
@@ -137,7 +97,7 @@ static asd_status histogram_panel(FILE *out, const asd_report_system *system, in
 static void counts(FILE *out, const asd_report *r, const asd_report_machine *m)
 {
     for (int64_t i = 0; i < r->n_systems; ++i) {
-        const asd_eval_set *s = find_set(&r->system[i], m);
+        const asd_eval_set *s = asd_report_set(&r->system[i], m);
         if (!s)
             continue;
         fprintf(out,
@@ -163,17 +123,18 @@ static asd_status card(FILE *out, const asd_report *r, int64_t index)
     for (int which = 0; which < 3; ++which)
         ASD_TRY(roc_panel(out, r, m, which));
     for (int64_t i = 0; i < r->n_systems; ++i)
-        ASD_TRY(histogram_panel(out, &r->system[i], (int)i, m));
+        ASD_TRY(histogram_panel(out, r, i, m));
     fputs("</div></article>\n", out);
     return ASD_OK;
 }
 
-static void key_swatch(FILE *out, const char *css_class, const char *text)
+static void key_swatch(FILE *out, asd_ink ink, const char *text)
 {
-    fprintf(out,
-            "<span class=\"nowrap\"><svg class=\"key\" viewBox=\"0 0 26 10\" aria-hidden=\"true\">"
-            "<path class=\"%s\" d=\"%s\"/></svg>%s</span> ",
-            css_class, strcmp(css_class, "threshold") ? "M1 9V1h24v8z" : "M13 0v10", text);
+    asd_svg     svg;
+    asd_canvas *c = asd_svg_on(&svg, out, NULL);
+    fputs("<span class=\"nowrap\">", out);
+    asd_fig_swatch(c, ink);
+    fprintf(out, "%s</span> ", text);
 }
 
 asd_status asd_page_machines(FILE *out, const asd_report *r)
@@ -185,9 +146,9 @@ asd_status asd_page_machines(FILE *out, const asd_report *r)
             "of each class: ",
             r->options->omega.auc == ASD_AUC_OFFICIAL ? "the anomalous clips of both domains"
                                                       : "its own anomalous clips");
-    key_swatch(out, "normal", "normal");
-    key_swatch(out, "anomaly", "anomalous");
-    key_swatch(out, "threshold", "decision threshold");
+    key_swatch(out, ASD_INK_NORMAL, "normal");
+    key_swatch(out, ASD_INK_ANOMALY, "anomalous");
+    key_swatch(out, ASD_INK_THRESHOLD, "decision threshold");
     fputs("</p>\n", out);
     for (int64_t i = 0; i < r->n_machines; ++i)
         ASD_TRY(card(out, r, i));

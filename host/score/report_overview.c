@@ -1,8 +1,10 @@
 /* report_overview.c - the sections that compare systems: Omega, differences, cells. */
+#include "score/canvas_svg.h"
+#include "score/markup.h"
 #include "score/report_figures.h"
 #include "score/report_page.h"
-#include "score/report_svg.h"
 #include "score/report_theme.h"
+#include "score/report_views.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -11,6 +13,12 @@
 #include <string.h>
 
 const char *const asd_page_cell_titles[] = {"AUC source", "AUC target", "pAUC"};
+
+void asd_page_key(FILE *out, int system)
+{
+    asd_svg svg;
+    asd_fig_key(asd_svg_on(&svg, out, NULL), system);
+}
 
 void asd_page_machine(FILE *out, const asd_report *r, const char *name, int section)
 {
@@ -50,37 +58,31 @@ void asd_page_open_section(FILE *out, const char *id, const char *title)
 
 /* --- Omega --- */
 
-static void forest_axis(FILE *out, const asd_fig_axis *axis, const char *unit)
+static void forest_axis(FILE *out, const asd_report *r, const asd_fig_axis *axis, const char *unit)
 {
+    asd_svg svg;
     fputs("<div class=\"row axis\"><span class=\"name\"></span><span class=\"plot\">", out);
-    asd_fig_axis_row(out, axis);
+    asd_fig_axis_row(asd_svg_on(&svg, out, r->font), axis);
     fprintf(out, "</span><span class=\"value muted small\">%s</span></div>\n</div>\n", unit);
 }
 
 static asd_status omega_rows(FILE *out, const asd_report *r)
 {
-    double *ends = calloc((size_t)r->n_systems * 2, sizeof *ends);
-    if (!ends)
-        return ASD_FAIL(ASD_E_OOM, "report: out of memory");
-    for (int64_t i = 0; i < r->n_systems; ++i) {
-        const asd_omega *o = &r->system[i].omega;
-        ends[i]            = isfinite(o->omega_ci.lo) ? fmin(o->omega_ci.lo, o->omega) : o->omega;
-        ends[r->n_systems + i] =
-            isfinite(o->omega_ci.hi) ? fmax(o->omega_ci.hi, o->omega) : o->omega;
-    }
-    asd_fig_axis axis = asd_fig_axis_fit(ends, ends + r->n_systems, r->n_systems, NAN, 0);
-    free(ends);
+    asd_fig_axis axis;
+    asd_svg      svg;
+    asd_canvas  *c = asd_svg_on(&svg, out, r->font);
+    ASD_TRY(asd_report_omega_axis(r, &axis));
     fputs("<div class=\"forest\" role=\"list\">\n", out);
     for (int64_t i = 0; i < r->n_systems; ++i) {
         const asd_report_system *s = &r->system[i];
         char                     label[512], interval[64];
         fputs("<div class=\"row\" role=\"listitem\"><span class=\"name\">", out);
-        asd_fig_key(out, (int)i);
+        asd_page_key(out, (int)i);
         asd_markup_text(out, s->name);
         fputs("</span><span class=\"plot\">", out);
         snprintf(label, sizeof label, "Omega of %s: %.2f percent%s", s->name, 100 * s->omega.omega,
                  interval_text(s->omega.omega_ci, 0, interval));
-        asd_fig_interval(out, &axis, (int)i, s->omega.omega, s->omega.omega_ci.lo,
+        asd_fig_interval(c, &axis, (int)i, s->omega.omega, s->omega.omega_ci.lo,
                          s->omega.omega_ci.hi, label);
         fputs("</span><span class=\"value\"><b>", out);
         asd_page_percent(out, s->omega.omega);
@@ -88,7 +90,7 @@ static asd_status omega_rows(FILE *out, const asd_report *r)
         asd_page_interval(out, s->omega.omega_ci, 0);
         fputs("</span></span></div>\n", out);
     }
-    forest_axis(out, &axis, "\xce\xa9 in %");
+    forest_axis(out, r, &axis, "\xce\xa9 in %");
     return ASD_OK;
 }
 
@@ -113,7 +115,7 @@ asd_status asd_page_omega(FILE *out, const asd_report *r)
     for (int64_t i = 0; i < r->n_systems; ++i) {
         const asd_omega *o = &r->system[i].omega;
         fputs("<tr><th scope=\"row\">", out);
-        asd_fig_key(out, (int)i);
+        asd_page_key(out, (int)i);
         asd_markup_text(out, r->system[i].name);
         fputs("</th><td>", out);
         asd_page_percent(out, o->omega);
@@ -176,26 +178,17 @@ static void pair_cells(FILE *out, const asd_report *r, const asd_report_pair *p)
 
 static void system_name(FILE *out, const asd_report *r, int64_t i)
 {
-    asd_fig_key(out, (int)i);
+    asd_page_key(out, (int)i);
     asd_markup_text(out, r->system[i].name);
 }
 
 static asd_status pair_rows(FILE *out, const asd_report *r)
 {
-    double *ends = calloc((size_t)r->n_pairs * 2, sizeof *ends);
-    int64_t n    = 0;
-    if (!ends)
-        return ASD_FAIL(ASD_E_OOM, "report: out of memory");
-    for (int64_t i = 0; i < r->n_pairs; ++i) {
-        const asd_compare *c = &r->pair[i].compare;
-        if (r->pair[i].why_not)
-            continue;
-        ends[n] = isfinite(c->delta_ci.lo) ? fmin(c->delta_ci.lo, c->delta) : c->delta;
-        ends[r->n_pairs + n++] =
-            isfinite(c->delta_ci.hi) ? fmax(c->delta_ci.hi, c->delta) : c->delta;
-    }
-    asd_fig_axis axis = asd_fig_axis_fit(ends, ends + r->n_pairs, n, 0, 1);
-    free(ends);
+    asd_fig_axis axis;
+    asd_svg      svg;
+    asd_canvas  *c = asd_svg_on(&svg, out, r->font);
+    int64_t      n;
+    ASD_TRY(asd_report_pair_axis(r, &axis, &n));
     if (!n)
         return ASD_OK;
     fputs("<div class=\"forest\" role=\"list\">\n", out);
@@ -212,7 +205,7 @@ static asd_status pair_rows(FILE *out, const asd_report *r)
         snprintf(label, sizeof label, "Omega of %s minus Omega of %s: %+.2f points%s",
                  r->system[p->b].name, r->system[p->a].name, 100 * p->compare.delta,
                  interval_text(p->compare.delta_ci, 1, interval));
-        asd_fig_interval(out, &axis, (int)p->b, p->compare.delta, p->compare.delta_ci.lo,
+        asd_fig_interval(c, &axis, (int)p->b, p->compare.delta, p->compare.delta_ci.lo,
                          p->compare.delta_ci.hi, label);
         fprintf(out, "</span><span class=\"value\"><b>%+.2f</b><span class=\"muted small\">",
                 100 * p->compare.delta);
@@ -221,7 +214,7 @@ static asd_status pair_rows(FILE *out, const asd_report *r)
             fprintf(out, "<br/>better in %.1f %% of replicates", 100 * p->compare.p_delta_gt_0);
         fputs("</span></span></div>\n", out);
     }
-    forest_axis(out, &axis, "points of \xce\xa9");
+    forest_axis(out, r, &axis, "points of \xce\xa9");
     return ASD_OK;
 }
 
@@ -291,7 +284,7 @@ static void heat_table(FILE *out, const asd_report *r, const asd_report_system *
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Cells of ", out);
     asd_markup_text(out, s->name);
     fputs("\"><table class=\"heat\"><caption>", out);
-    asd_fig_key(out, style);
+    asd_page_key(out, style);
     asd_markup_text(out, s->name);
     fputs("</caption>\n<thead><tr><td></td>", out);
     for (int c = 0; c < ASD_NCELLS; ++c)
@@ -331,22 +324,12 @@ static void heat_table(FILE *out, const asd_report *r, const asd_report_system *
     fputs("</tr></tfoot></table></div>\n", out);
 }
 
-static void heat_scale(FILE *out)
+static void heat_scale(FILE *out, const asd_report *r)
 {
+    asd_svg svg;
     fputs("<div class=\"scale\"><span>percent</span>", out);
-    fputs("<svg viewBox=\"0 0 260 30\" role=\"img\" aria-label=\"Colour scale: orange below 50 "
-          "percent, blue above\">",
-          out);
-    for (int i = 0; i < ASD_THEME_HEAT; ++i) {
-        char css_class[16];
-        snprintf(css_class, sizeof css_class, "h%d", i);
-        asd_svg_rect(out, css_class, 10 + 12 * i, 0, 12.2, 14);
-    }
-    for (int i = 0; i <= 4; ++i) {
-        static const char *const names[] = {"0", "25", "50", "75", "100"};
-        asd_svg_text(out, "", ASD_ANCHOR_MIDDLE, 10 + 60 * i, 27, names[i]);
-    }
-    asd_svg_close(out);
+    asd_fig_heat_scale(asd_svg_on(&svg, out, r->font),
+                       "Colour scale: orange below 50 percent, blue above");
     fputs("<span>50 is chance</span></div>\n", out);
 }
 
@@ -373,6 +356,6 @@ void asd_page_cells(FILE *out, const asd_report *r)
     for (int64_t i = 0; i < r->n_systems; ++i)
         heat_table(out, r, &r->system[i], (int)i);
     fputs("</div>\n", out);
-    heat_scale(out);
+    heat_scale(out, r);
     fputs("</section>\n", out);
 }

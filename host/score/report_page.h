@@ -18,6 +18,8 @@ void       asd_page_values(FILE *out, const asd_report *r);   /* all values as t
 asd_status asd_page_training(FILE *out, const asd_report *r); /* loss curves */
 void       asd_page_provenance(FILE *out, const asd_report *r);
 
+/* The stroke of a system, for legends. */
+void asd_page_key(FILE *out, int system);
 /* <section> with its heading; id and title are our own words. The caller closes it. */
 void asd_page_open_section(FILE *out, const char *id, const char *title);
 /* "ToyCar 02", or "fan" where every machine has section 00 only. Escaped. */

@@ -1,7 +1,8 @@
 /* report_tail.c - the sections behind the results: all values, training, provenance. */
+#include "score/canvas_svg.h"
+#include "score/markup.h"
 #include "score/report_figures.h"
 #include "score/report_page.h"
-#include "score/report_svg.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -38,7 +39,7 @@ void asd_page_values(FILE *out, const asd_report *r)
           out);
     for (int64_t i = 0; i < r->n_systems; ++i) {
         fputs("<details><summary>", out);
-        asd_fig_key(out, (int)i);
+        asd_page_key(out, (int)i);
         asd_markup_text(out, r->system[i].name);
         fputs(
             "</summary>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Values "
@@ -64,50 +65,36 @@ void asd_page_values(FILE *out, const asd_report *r)
 
 /* --- training --- */
 
-static asd_status curve_figure(FILE *out, const asd_report_curve *c, int is_alone)
+static asd_status curve_figure(FILE *out, const asd_report *r, const asd_report_curve *curve,
+                               int is_alone)
 {
-    char           label[512];
-    int            has_val = 0;
-    double         last = NAN, last_val = NAN;
-    asd_fig_series loss = {c->step, c->loss, c->n}, val = {c->step, c->val_loss, c->n};
-    double        *step = NULL, *value = NULL;
-    asd_status     st = ASD_OK;
-    for (int64_t i = 0; i < c->n; ++i) {
-        if (isfinite(c->loss[i]))
-            last = c->loss[i];
-        if (isfinite(c->val_loss[i]))
-            last_val = c->val_loss[i], ++has_val;
+    char                 label[512];
+    asd_svg              svg;
+    double               last = NAN, last_val = NAN;
+    const asd_fig_series loss = {curve->step, curve->loss, curve->n};
+    const asd_fig_series val  = {curve->step, curve->val_loss, curve->n};
+    for (int64_t i = 0; i < curve->n; ++i) {
+        if (isfinite(curve->loss[i]))
+            last = curve->loss[i];
+        if (isfinite(curve->val_loss[i]))
+            last_val = curve->val_loss[i];
     }
-    /* Validation comes once an epoch: its points are joined over the steps without one. */
-    if (has_val) {
-        step  = malloc((size_t)has_val * sizeof *step);
-        value = malloc((size_t)has_val * sizeof *value);
-        if (!step || !value) {
-            st = ASD_FAIL(ASD_E_OOM, "report: out of memory");
-            goto done;
-        }
-        val = (asd_fig_series){step, value, 0};
-        for (int64_t i = 0; i < c->n; ++i)
-            if (isfinite(c->val_loss[i]))
-                step[val.n] = c->step[i], value[val.n++] = c->val_loss[i];
-    }
+    int has_val = isfinite(last_val);
     snprintf(label, sizeof label, "Training loss%s%s over steps %.0f to %.0f, last %.4g",
-             *c->machine ? " of " : "", c->machine, c->n ? c->step[0] : 0,
-             c->n ? c->step[c->n - 1] : 0, last);
+             *curve->machine ? " of " : "", curve->machine, curve->n ? curve->step[0] : 0,
+             curve->n ? curve->step[curve->n - 1] : 0, last);
     fputs("<figure><h4>", out);
-    asd_markup_text(out, *c->machine ? c->machine : "loss");
+    asd_markup_text(out, *curve->machine ? curve->machine : "loss");
     fputs("</h4>", out);
-    ASD_GO(done, st, asd_fig_loss(out, &loss, has_val ? &val : NULL, is_alone ? 260 : 200, label));
-    fprintf(out, "<figcaption>%" PRId64 " steps", c->n);
+    ASD_TRY(asd_fig_loss(asd_svg_on(&svg, out, r->font), &loss, has_val ? &val : NULL,
+                         is_alone ? 260 : 200, label));
+    fprintf(out, "<figcaption>%" PRId64 " steps", curve->n);
     if (isfinite(last))
         fprintf(out, "; last loss %.4g", last);
     if (has_val)
         fprintf(out, ", validation %.4g (dashed)", last_val);
     fputs("</figcaption></figure>\n", out);
-done:
-    free(step);
-    free(value);
-    return st;
+    return ASD_OK;
 }
 
 static void run_title(FILE *out, const asd_report *r, const asd_report_run *run)
@@ -137,7 +124,7 @@ asd_status asd_page_training(FILE *out, const asd_report *r)
                 run->n_lines, run->is_torn ? "; the last line was cut off and is left out" : "",
                 is_alone ? " wide" : "");
         for (int64_t k = 0; k < run->n_curves; ++k)
-            ASD_TRY(curve_figure(out, &run->curve[k], is_alone));
+            ASD_TRY(curve_figure(out, r, &run->curve[k], is_alone));
         fputs("</div>\n", out);
     }
     fputs("</section>\n", out);

@@ -8,8 +8,11 @@
  */
 #include "score/report_theme.h"
 
+#include "base/status.h"
+
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 const asd_theme_colour asd_theme_colours[] = {
     {"page", 0xffffff, 0x101418},  {"card", 0xf6f8fa, 0x171d23},   {"text", 0x1a2027, 0xe8edf2},
@@ -18,6 +21,35 @@ const asd_theme_colour asd_theme_colours[] = {
     {"s0", 0x0067ab, 0x5ab5f2},    {"s1", 0xbf4a00, 0xffa05f},     {"s2", 0x00775a, 0x37cf9e},
     {"s3", 0x8a3aa6, 0xd09cf2},    {"s4", 0x80600a, 0xe6c64f},     {"s5", 0xb8256e, 0xff92c4},
     {"s6", 0x3d4854, 0xc6cfd8},    {"s7", 0x00727e, 0x59d2de},     {NULL, 0, 0},
+};
+
+#define SYSTEM ASD_COLOUR_OF_SYSTEM
+/* class, stroke, width, dash, fill, opacity, dash of the system, round */
+const asd_ink_style asd_ink_styles[ASD_NINKS] = {
+    [ASD_INK_AXIS]      = {"", "axis", 1, "", NULL, 0, 0, 0},
+    [ASD_INK_GRID]      = {"grid", "grid", 1, "", NULL, 0, 0, 0},
+    [ASD_INK_CHANCE]    = {"chance", "axis", 1, "2 3", NULL, 0, 0, 0},
+    [ASD_INK_ZERO]      = {"zero", "text", 1.2, "", NULL, 0, 0, 0},
+    [ASD_INK_THRESHOLD] = {"threshold", "text", 1.2, "4 2.5", NULL, 0, 0, 0},
+    [ASD_INK_LOW_FPR]   = {"low-fpr", NULL, 0, "", "muted", 0.16, 0, 0},
+    [ASD_INK_NORMAL]    = {"normal", "normal", 0.8, "", "normal", 0.42, 0, 0},
+    [ASD_INK_ANOMALY]   = {"anomaly", "anomaly", 1.7, "", "anomaly", 0.1, 0, 0},
+    [ASD_INK_BAND]      = {"band", NULL, 0, "", "s0", 0.22, 0, 0},
+    [ASD_INK_LOSS]      = {"loss", "s0", 1.8, "", NULL, 0, 0, 1},
+    [ASD_INK_LOSS_VAL]  = {"loss-val", "s1", 1.8, "7 3", NULL, 0, 0, 1},
+    [ASD_INK_WORST]     = {"frame", "text", 2.5, "", NULL, 0, 0, 0},
+    [ASD_INK_HEAT]      = {"h", NULL, 0, "", NULL, 0, 0, 0},
+    [ASD_INK_ROC]       = {"roc", SYSTEM, 1.7, "", NULL, 0, 1, 1},
+    [ASD_INK_KEY]       = {"swatch", SYSTEM, 2.6, "", NULL, 0, 1, 0},
+    [ASD_INK_WHISKER]   = {"whisker", SYSTEM, 3.5, "", NULL, 0, 0, 0},
+    [ASD_INK_END]       = {"end", SYSTEM, 1, "", NULL, 0, 0, 0},
+    [ASD_INK_DOT]       = {"dot", "page", 1, "", SYSTEM, 1, 0, 0},
+};
+
+const asd_frame_style asd_frame_styles[ASD_NFRAMES] = {
+    [ASD_FRAME_KEY] = {"key", 0, 10.5, 0},        [ASD_FRAME_ROW] = {"iv", 1, 11.5, 0},
+    [ASD_FRAME_PANEL] = {"panel", 0, 10.5, 12.5}, [ASD_FRAME_CURVE] = {"curve", 1, 11.5, 0},
+    [ASD_FRAME_SCALE] = {"colours", 0, 11.5, 0},  [ASD_FRAME_SHEET] = {"sheet", 0, 10.5, 0},
 };
 
 /* Far ends of the heat scale; text colour on them keeps 4.5:1. */
@@ -63,6 +95,30 @@ double asd_theme_contrast(uint32_t a, uint32_t b)
 {
     double la = luminance(a), lb = luminance(b);
     return (fmax(la, lb) + 0.05) / (fmin(la, lb) + 0.05);
+}
+
+/* Sixteen systems: eight colours, and the second eight with another dash than the first. */
+enum { COLOURS = 8, DASHES = 4 };
+static const char *const dashes[DASHES] = {"", "7 3", "2 2.4", "9 3 2 3"};
+
+const char *asd_theme_dash(int system)
+{
+    system %= ASD_THEME_SYSTEMS;
+    return dashes[(system + system / COLOURS) % DASHES];
+}
+
+uint32_t asd_theme_light(const char *name, int index)
+{
+    char own[16];
+    if (!strcmp(name, SYSTEM)) {
+        snprintf(own, sizeof own, "s%d", index % COLOURS);
+        name = own;
+    }
+    const asd_theme_colour *c = asd_theme_colours;
+    while (c->name && strcmp(c->name, name))
+        ++c;
+    ASD_ASSERT(c->name);
+    return c->light;
 }
 
 static void put_colours(FILE *out, int dark)
@@ -120,7 +176,6 @@ static const char page_css[] =
     "summary{cursor:pointer;font-weight:600}\n"
     /* systems: colour and dash say the same */
     ".key{display:inline-block;width:26px;height:10px;vertical-align:baseline;margin-right:5px}\n"
-    ".key path{stroke-width:2.6}\n"
     /* intervals */
     ".forest{margin:12px 0 4px;max-width:1000px}\n"
     ".forest .row{display:grid;grid-template-columns:minmax(120px,17em) 1fr minmax(150px,13em);"
@@ -129,8 +184,6 @@ static const char page_css[] =
     ".forest .value{text-align:right;white-space:nowrap}\n"
     ".forest .name{overflow-wrap:anywhere;font-weight:600}\n"
     ".iv{display:block;width:100%;overflow:visible}\n"
-    ".whisker{stroke-width:3.5;stroke-linecap:butt}\n"
-    ".zero{stroke:var(--text);stroke-width:1.2}\n"
     /* heat map */
     ".heats{display:flex;flex-wrap:wrap;gap:22px 24px;align-items:flex-start;margin-top:12px}\n"
     ".heats .scroll{flex:0 1 auto}\n"
@@ -148,7 +201,7 @@ static const char page_css[] =
     ".heat tfoot td,.heat tfoot th{border-top:1px solid var(--axis);border-radius:0}\n"
     ".scale{display:flex;align-items:center;gap:8px;font-size:12.5px;color:var(--muted);"
     "margin-top:10px;flex-wrap:wrap}\n"
-    ".scale svg{width:260px;height:30px;display:block}\n"
+    ".colours{width:260px;height:30px;display:block}\n"
     /* machine cards and their panels */
     ".card{background:var(--card);border:1px solid var(--grid);border-radius:8px;"
     "padding:12px 14px 14px;margin:14px 0}\n"
@@ -163,29 +216,11 @@ static const char page_css[] =
     "margin-top:10px}\n"
     ".curves.wide{grid-template-columns:minmax(0,1000px)}\n"
     /* inside figures */
-    "svg text{font-size:10.5px;fill:var(--muted)}\n"
+    "svg text{fill:var(--muted)}\n"
     "svg text.strong{fill:var(--text)}\n"
-    ".iv text,.curve text,.scale text{font-size:11.5px}\n"
     ".e-mid{text-anchor:middle}\n"
     ".e-end{text-anchor:end}\n"
-    "svg line,svg path{fill:none;stroke:var(--axis)}\n"
-    "svg .grid{stroke:var(--grid);stroke-width:1}\n"
-    "svg .chance{stroke:var(--axis);stroke-width:1;stroke-dasharray:2 3}\n"
-    "svg .threshold{stroke:var(--text);stroke-width:1.2;stroke-dasharray:4 2.5}\n"
-    "svg .low-fpr{fill:var(--muted);fill-opacity:.16;stroke:none}\n"
-    "svg .roc{stroke-width:1.7;stroke-linejoin:round}\n"
-    "svg path.normal{fill:var(--normal);fill-opacity:.42;stroke:var(--normal);stroke-width:.8}\n"
-    "svg path.anomaly{fill:var(--anomaly);fill-opacity:.1;stroke:var(--anomaly);"
-    "stroke-width:1.7}\n"
-    "svg .band{stroke:none;fill:var(--s0);fill-opacity:.22}\n"
-    "svg .loss{stroke:var(--s0);stroke-width:1.8;stroke-linejoin:round;"
-    "vector-effect:non-scaling-stroke}\n"
-    "svg .loss-val{stroke:var(--s1);stroke-width:1.8;stroke-dasharray:7 3;"
-    "vector-effect:non-scaling-stroke}\n";
-
-/* Sixteen systems: eight colours, and the second eight with another dash than the first. */
-enum { COLOURS = 8, DASHES = 4 };
-static const char *const dashes[DASHES] = {"", "7 3", "2 2.4", "9 3 2 3"};
+    "svg svg path{vector-effect:non-scaling-stroke}\n";
 
 static const char print_css[] =
     "@page{margin:14mm}\n"
@@ -205,7 +240,54 @@ static const char narrow_css[] =
     ".heats .scroll,.heat{width:100%}.heat td{min-width:0;padding:3px 2px 4px}"
     ".heat td span{font-size:10.5px}.heat th[scope=row]{font-size:13px}"
     ".card{padding:10px 10px 12px;margin-left:-6px;margin-right:-6px}"
-    "th,td{padding:4px 6px}.panel text{font-size:12.5px}.counts{display:block;margin:0}}\n";
+    "th,td{padding:4px 6px}.counts{display:block;margin:0}}\n";
+
+/* Inks as rules. Where the system decides, its class (.s0) gives colour and dash. */
+static void put_inks(FILE *out)
+{
+    fputs("svg line,svg path{fill:none;stroke:var(--axis)}\n", out);
+    for (int k = ASD_INK_AXIS + 1; k < ASD_NINKS; ++k) {
+        const asd_ink_style *s = &asd_ink_styles[k];
+        if (k == ASD_INK_HEAT) /* tables have these classes as well, see asd_theme_css */
+            continue;
+        fprintf(out, "svg .%s{", s->css_class);
+        if (!s->stroke)
+            fputs("stroke:none", out);
+        else
+            fprintf(out, "stroke-width:%g", s->width);
+        if (s->stroke && strcmp(s->stroke, SYSTEM))
+            fprintf(out, ";stroke:var(--%s)", s->stroke);
+        if (*s->dash)
+            fprintf(out, ";stroke-dasharray:%s", s->dash);
+        if (s->is_round)
+            fputs(";stroke-linejoin:round", out);
+        if (s->fill && strcmp(s->fill, SYSTEM))
+            fprintf(out, ";fill:var(--%s);fill-opacity:%g", s->fill, s->fill_opacity);
+        fputs("}\n", out);
+    }
+    for (int i = 0; i < ASD_THEME_SYSTEMS; ++i) {
+        fprintf(out, "svg .s%d{stroke:var(--s%d)", i, i % COLOURS);
+        if (*asd_theme_dash(i))
+            fprintf(out, ";stroke-dasharray:%s", asd_theme_dash(i));
+        fprintf(out,
+                "}svg .dot.s%d{fill:var(--s%d);stroke:var(--page)}"
+                "svg .whisker.s%d,svg .end.s%d,svg .dot.s%d{stroke-dasharray:none}\n",
+                i, i % COLOURS, i, i, i);
+    }
+}
+
+static void put_text_sizes(FILE *out)
+{
+    for (int k = 0; k < ASD_NFRAMES; ++k)
+        fprintf(out, ".%s text{font-size:%gpx}", asd_frame_styles[k].css_class,
+                asd_frame_styles[k].text_px);
+    fputs("\n@media (max-width:640px){", out);
+    for (int k = 0; k < ASD_NFRAMES; ++k)
+        if (asd_frame_styles[k].narrow_px > 0)
+            fprintf(out, ".%s text{font-size:%gpx}", asd_frame_styles[k].css_class,
+                    asd_frame_styles[k].narrow_px);
+    fputs("}\n", out);
+}
 
 void asd_theme_css(FILE *out)
 {
@@ -214,16 +296,8 @@ void asd_theme_css(FILE *out)
     put_colours(out, 1);
     fputs("}\n", out);
     fputs(page_css, out);
-    for (int i = 0; i < ASD_THEME_SYSTEMS; ++i) {
-        const char *dash = dashes[(i + i / COLOURS) % DASHES];
-        fprintf(out, "svg .s%d{stroke:var(--s%d)", i, i % COLOURS);
-        if (*dash)
-            fprintf(out, ";stroke-dasharray:%s", dash);
-        fprintf(out,
-                "}svg .dot.s%d{fill:var(--s%d);stroke:var(--page)}"
-                "svg .whisker.s%d,svg .end.s%d{stroke-dasharray:none}\n",
-                i, i % COLOURS, i, i);
-    }
+    put_inks(out);
+    put_text_sizes(out);
     for (int i = 0; i < ASD_THEME_HEAT; ++i)
         fprintf(out, ".h%d{background:var(--h%d);fill:var(--h%d)}", i, i, i);
     fputc('\n', out);

@@ -8,13 +8,15 @@
 
 typedef struct args {
     eval_args eval; /* first: EVAL_OPTS */
-    char     *title;
+    char     *title, *figures;
 } args;
 
 static const asd_opt opts[] = {
     EVAL_OPTS,
     {"title", 0, ASD_OPT_TEXT, offsetof(args, title), NULL, 0, 0, NULL, "TEXT",
      "heading of the page"},
+    {"figures", 0, ASD_OPT_TEXT, offsetof(args, figures), NULL, 0, 0, NULL, "DIR",
+     "also write each figure there, as SVG and PDF for a two-column paper"},
     ASD_COMMON_OPTS,
     {0},
 };
@@ -24,13 +26,15 @@ static const asd_command command = {
     .operands     = "RUN...",
     .about        = "Writes one HTML file that needs nothing else: Omega with intervals, paired\n"
                     "differences, all cells, ROC curves and score histograms, training loss and\n"
-                    "configuration. Prints its path. RUN is a run, a folder of score files, or a folder\n"
-                    "of such folders. Without -o the file is RUN/eval/report.html.",
+                    "configuration. Prints its path, and with --figures that folder too. RUN is a run, a\n"
+                    "folder of score files, or a folder of such folders. Without -o the file is\n"
+                    "RUN/eval/report.html.",
     .opts         = opts,
     .min_operands = 1,
     .max_operands = -1,
     .examples     = "  asd-eval report runs/dcase-baseline\n"
-                    "  asd-eval report -o two.html scores/ae scores/mobilenetv2\n",
+                    "  asd-eval report -o two.html scores/ae scores/mobilenetv2\n"
+                    "  asd-eval report runs/dcase-baseline --figures paper/figures\n",
 };
 
 static asd_status open_system(const void *context, const char *folder, asd_eval *out)
@@ -46,6 +50,7 @@ static asd_status report(const args *a, const asd_operands *operands)
         .n_runs       = operands->n,
         .truth        = a->eval.truth,
         .title        = a->title,
+        .figures      = a->figures,
         .omega        = eval_options(&a->eval),
         .open         = open_system,
         .open_context = &a->eval,
@@ -58,6 +63,8 @@ static asd_status report(const args *a, const asd_operands *operands)
         ASD_TRY(asd_path(path, "%s/eval/report.html", operands->v[0]));
     ASD_TRY(asd_report_write(&options, path));
     printf("%s\n", path);
+    if (a->figures)
+        printf("%s\n", a->figures);
     return ASD_OK;
 }
 

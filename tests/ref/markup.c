@@ -17,6 +17,7 @@ typedef struct checker {
     size_t            depth;
     char             *id[MAX_IDS], *href[MAX_IDS];
     int               n_ids, n_hrefs;
+    int               is_file; /* see asd_markup_check_file */
     asd_markup_facts *facts;
 } checker;
 
@@ -96,10 +97,14 @@ static int take_attribute(checker *c, char names[MAX_ATTRIBUTES][MAX_NAME], int 
     if (!*c->at)
         return wrong(c, "attribute %s has no end", names[n]);
     size_t size = (size_t)(c->at - value);
-    if (!strncmp(names[n], "on", 2) || !strcmp(names[n], "src") || !strcmp(names[n], "style") ||
-        !strcmp(names[n], "srcset") || !strcmp(names[n], "action") || strstr(names[n], "xlink"))
+    if (!strncmp(names[n], "on", 2) || !strcmp(names[n], "src") || !strcmp(names[n], "srcset") ||
+        !strcmp(names[n], "action"))
         return wrong(c, "attribute %s", names[n]);
-    if (!strcmp(names[n], "href")) {
+    if (!c->is_file && (!strcmp(names[n], "style") || strstr(names[n], "xlink")))
+        return wrong(c, "attribute %s", names[n]);
+    if (!strcmp(names[n], "style") && memmem(value, size, "url(", 4))
+        return wrong(c, "attribute %s that loads something", names[n]);
+    if (!strcmp(names[n], "href") || !strcmp(names[n], "xlink:href")) {
         if (*value != '#' || c->n_hrefs == MAX_IDS)
             return wrong(c, "link that leads elsewhere");
         c->href[c->n_hrefs++] = strndup(value + 1, size - 1);
@@ -179,15 +184,17 @@ static void check_links(checker *c)
     }
 }
 
-void asd_markup_check(const char *text, asd_markup_facts *out)
+static void check(const char *text, int is_file, asd_markup_facts *out)
 {
-    static const char doctype[] = "<!DOCTYPE html>\n";
-    checker          *c         = calloc(1, sizeof *c);
+    const char *first =
+        is_file ? "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" : "<!DOCTYPE html>\n";
+    checker *c = calloc(1, sizeof *c);
     memset(out, 0, sizeof *out);
     c->text = c->at = text;
     c->facts        = out;
-    if (!strncmp(text, doctype, sizeof doctype - 1))
-        c->at += sizeof doctype - 1;
+    c->is_file      = is_file;
+    if (!strncmp(text, first, strlen(first)))
+        c->at += strlen(first);
     while (*c->at && !*out->wrong) {
         if (*c->at == '<')
             take_tag(c);
@@ -206,4 +213,14 @@ void asd_markup_check(const char *text, asd_markup_facts *out)
     for (int i = 0; i < c->n_hrefs; ++i)
         free(c->href[i]);
     free(c);
+}
+
+void asd_markup_check(const char *text, asd_markup_facts *out)
+{
+    check(text, 0, out);
+}
+
+void asd_markup_check_file(const char *text, asd_markup_facts *out)
+{
+    check(text, 1, out);
 }

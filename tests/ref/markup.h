@@ -15,5 +15,8 @@ typedef struct asd_markup_facts {
  * event handler, no style attribute, no url( or @import in a style sheet. A leading <!DOCTYPE html>
  * is fine; comments and processing instructions are not. Stops at the first thing wrong. */
 void asd_markup_check(const char *text, asd_markup_facts *out);
+/* The same for an SVG file as cairo writes it, which may also begin with <?xml ...?>, link with
+ * xlink:href to ids of its own, and have style attributes. */
+void asd_markup_check_file(const char *text, asd_markup_facts *out);
 
 #endif
