@@ -22,6 +22,7 @@
 #include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -195,4 +196,31 @@ void asd_par_for(int64_t n_chunks, asd_par_fn fn, void *ctx)
     }
     run_region(n_chunks, fn, ctx);
     pthread_mutex_unlock(&pool.owner);
+}
+
+void asd_failure_init(asd_failure *f)
+{
+    pthread_mutex_init(&f->lock, NULL);
+    f->status  = ASD_OK;
+    f->order   = 0;
+    f->text[0] = 0;
+}
+
+void asd_failure_note(asd_failure *f, int64_t order, asd_status st)
+{
+    if (!st)
+        return;
+    pthread_mutex_lock(&f->lock);
+    if (!f->status || order < f->order) {
+        f->status = st;
+        f->order  = order;
+        snprintf(f->text, sizeof f->text, "%s", asd_error_text());
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+asd_status asd_failure_end(asd_failure *f)
+{
+    pthread_mutex_destroy(&f->lock);
+    return f->status ? ASD_FAIL(f->status, "%s", f->text) : ASD_OK;
 }

@@ -7,6 +7,9 @@
 #ifndef ASD_BASE_PAR_H
 #define ASD_BASE_PAR_H
 
+#include "base/status.h"
+
+#include <pthread.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -20,6 +23,20 @@ void asd_par_for(int64_t n_chunks, asd_par_fn fn, void *ctx);
 
 int  asd_par_threads(void);      /* threads that asd_par_for may use now: 1 inside a chunk */
 void asd_par_set_threads(int n); /* -j N; 0 = OMP_NUM_THREADS or all cores */
+
+/* Failures of chunks: the one of the lowest order wins, so that the message does not depend on
+ * threads. An error's text belongs to the thread that made it; this carries it to the caller. */
+typedef struct asd_failure {
+    pthread_mutex_t lock;
+    asd_status      status;
+    int64_t         order;
+    char            text[4096];
+} asd_failure;
+
+void asd_failure_init(asd_failure *f);
+void asd_failure_note(asd_failure *f, int64_t order, asd_status st); /* ASD_OK does nothing */
+asd_status
+asd_failure_end(asd_failure *f); /* raises it in this thread, or ASD_OK; frees the lock */
 
 #ifdef __cplusplus
 }

@@ -9,7 +9,6 @@
 #include "nn/plan.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,12 +71,8 @@ typedef struct load_job {
     const asd_cfg         *cfg;
     clip_frames           *result; /* (n) */
     asd_progress          *bar;    /* NULL for none */
-    int64_t                done;
-    pthread_mutex_t        lock;
-    /* first failure in clip order, so that the message does not depend on threads */
-    int64_t    failed_clip;
-    asd_status status;
-    char       error[1024];
+    pthread_mutex_t        bar_lock;
+    asd_failure            failure;
 } load_job;
 
 static asd_status load_clip(front_end *f, const asd_clip *clip, const asd_cfg *cfg,
@@ -122,16 +117,12 @@ static void load_chunk(void *ctx, int64_t chunk)
     front_end f = {0};
     for (int64_t i = chunk; i < j->n; i += j->n_chunks) {
         asd_status st = load_clip(&f, j->clips[i], j->cfg, &j->result[i]);
-        pthread_mutex_lock(&j->lock);
-        if (st && (!j->status || i < j->failed_clip)) {
-            j->status      = st;
-            j->failed_clip = i;
-            snprintf(j->error, sizeof j->error, "%s", asd_error_text());
+        asd_failure_note(&j->failure, i, st);
+        if (j->bar) {
+            pthread_mutex_lock(&j->bar_lock);
+            asd_progress_step(j->bar, j->bar->done + 1, NULL);
+            pthread_mutex_unlock(&j->bar_lock);
         }
-        ++j->done;
-        if (j->bar)
-            asd_progress_step(j->bar, j->done, NULL);
-        pthread_mutex_unlock(&j->lock);
         if (st)
             break;
     }
@@ -177,7 +168,8 @@ asd_status asd_features_load(const asd_clip *const *clips, int64_t n, const asd_
     memset(out, 0, sizeof *out);
     if (!(j.result = calloc((size_t)n + 1, sizeof *j.result)))
         return ASD_FAIL(ASD_E_OOM, "no memory for %lld clips", (long long)n);
-    pthread_mutex_init(&j.lock, NULL);
+    pthread_mutex_init(&j.bar_lock, NULL);
+    asd_failure_init(&j.failure);
     if (progress_text) {
         asd_progress_init(&bar, progress_text, "clips", n, 0);
         j.bar = &bar;
@@ -185,8 +177,9 @@ asd_status asd_features_load(const asd_clip *const *clips, int64_t n, const asd_
     asd_par_for(j.n_chunks, load_chunk, &j);
     if (j.bar)
         asd_progress_done(j.bar);
-    pthread_mutex_destroy(&j.lock);
-    st = j.status ? ASD_FAIL(j.status, "%s", j.error) : join(&j, out);
+    pthread_mutex_destroy(&j.bar_lock);
+    if (!(st = asd_failure_end(&j.failure)))
+        st = join(&j, out);
     for (int64_t i = 0; i < n; ++i)
         free(j.result[i].x);
     free(j.result);

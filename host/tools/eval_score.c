@@ -16,7 +16,6 @@
 #include "tools/train_ckpt.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,10 +71,7 @@ typedef struct score_job {
     const asd_features     *f;
     int64_t                 from, n_chunks; /* clips out->clip[from ..] are the features' clips */
     asd_ae_plan             plan[MAX_CHUNKS];
-    pthread_mutex_t         lock;
-    asd_status              status;
-    int64_t                 failed_clip;
-    char                    error[1024];
+    asd_failure             failure;
 } score_job;
 
 /* One clip, one forward pass over all its vectors: the same call whether the clip comes alone or
@@ -109,19 +105,11 @@ static asd_status score_clip(score_job *j, asd_ae_plan *p, int64_t i)
 
 static void score_chunk(void *ctx, int64_t chunk)
 {
-    score_job *j = ctx;
-    for (int64_t i = chunk; i < j->f->n; i += j->n_chunks) {
-        asd_status st = score_clip(j, &j->plan[chunk], i);
-        if (!st)
-            continue;
-        pthread_mutex_lock(&j->lock);
-        if (!j->status || i < j->failed_clip) {
-            j->status      = st;
-            j->failed_clip = i;
-            snprintf(j->error, sizeof j->error, "%s", asd_error_text());
-        }
-        pthread_mutex_unlock(&j->lock);
-        return;
+    score_job *j  = ctx;
+    asd_status st = ASD_OK;
+    for (int64_t i = chunk; i < j->f->n && !st; i += j->n_chunks) {
+        st = score_clip(j, &j->plan[chunk], i);
+        asd_failure_note(&j->failure, i, st);
     }
 }
 
@@ -130,7 +118,6 @@ static asd_status score_clips(asd_net *net, const asd_detector_use *detector, in
 {
     asd_status st = ASD_OK;
     score_job  j  = {.net = net, .detector = detector, .n_detectors = n_detectors, .out = out};
-    pthread_mutex_init(&j.lock, NULL);
     if (!(out->score = calloc((size_t)(n_detectors * out->n) + 1, sizeof *out->score)))
         st = ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld scores", net->key, (long long)out->n);
     for (j.from = 0; j.from < out->n && !st; j.from += GROUP) {
@@ -140,9 +127,9 @@ static asd_status score_clips(asd_net *net, const asd_detector_use *detector, in
             break;
         j.f        = &f;
         j.n_chunks = n < MAX_CHUNKS ? n : MAX_CHUNKS;
+        asd_failure_init(&j.failure);
         asd_par_for(j.n_chunks, score_chunk, &j);
-        if (j.status)
-            st = ASD_FAIL(j.status, "%s", j.error);
+        st = asd_failure_end(&j.failure);
         asd_features_clear(&f);
         asd_progress_step(bar, bar->done + n, NULL);
         if (!st && asd_stop_wanted())
@@ -151,7 +138,6 @@ static asd_status score_clips(asd_net *net, const asd_detector_use *detector, in
     }
     for (int i = 0; i < MAX_CHUNKS; ++i)
         asd_ae_plan_clear(&j.plan[i]);
-    pthread_mutex_destroy(&j.lock);
     return st;
 }
 

@@ -26,8 +26,6 @@ enum {
 typedef struct net_block {
     asd_net_record record[BLOCK];
     int            n;
-    asd_status     status;
-    char           error[1024];
 } net_block;
 
 typedef struct loop {
@@ -39,6 +37,7 @@ typedef struct loop {
     int64_t        steps; /* of the network with the most */
     int64_t        from, to;
     net_block     *block; /* (n) */
+    asd_failure    failure;
     FILE          *metrics;
     double         started;        /* asd_now() at which state.seconds would be 0 */
     double         clips, clips_0; /* clip passes done; those before this start */
@@ -111,21 +110,24 @@ static void run_net(void *ctx, int64_t i)
     net_block *b   = &l->block[i];
     b->n           = 0;
     for (int64_t s = l->from; s < l->to && s < net->steps; ++s) {
-        b->status = asd_net_step(net, s, &b->record[b->n]);
-        if (b->status) {
-            snprintf(b->error, sizeof b->error, "%s", asd_error_text());
+        asd_status st = asd_net_step(net, s, &b->record[b->n]);
+        asd_failure_note(&l->failure, i, st);
+        if (st)
             return;
-        }
         ++b->n;
     }
 }
 
+static asd_status for_all_nets(loop *l, asd_par_fn fn)
+{
+    asd_failure_init(&l->failure);
+    asd_par_for(l->n, fn, l);
+    return asd_failure_end(&l->failure);
+}
+
 static asd_status run_block(loop *l)
 {
-    asd_par_for(l->n, run_net, l);
-    for (int64_t i = 0; i < l->n; ++i)
-        if (l->block[i].status)
-            return ASD_FAIL(l->block[i].status, "%s", l->block[i].error);
+    ASD_TRY(for_all_nets(l, run_net));
     for (int k = 0; k < BLOCK; ++k)
         for (int64_t i = 0; i < l->n; ++i) {
             const asd_net *net = &l->nets[i];
@@ -219,19 +221,14 @@ static asd_status run_steps(loop *l)
 
 static void finish_net(void *ctx, int64_t i)
 {
-    loop *l            = ctx;
-    l->block[i].status = asd_net_finish(&l->nets[i]);
-    if (l->block[i].status)
-        snprintf(l->block[i].error, sizeof l->block[i].error, "%s", asd_error_text());
+    loop *l = ctx;
+    asd_failure_note(&l->failure, i, asd_net_finish(&l->nets[i]));
 }
 
 static asd_status finish(loop *l)
 {
     asd_note("covariances of the residuals (official rule), %lld networks", (long long)l->n);
-    asd_par_for(l->n, finish_net, l);
-    for (int64_t i = 0; i < l->n; ++i)
-        if (l->block[i].status)
-            return ASD_FAIL(l->block[i].status, "%s", l->block[i].error);
+    ASD_TRY(for_all_nets(l, finish_net));
     l->state.finished = 1;
     return save(l);
 }
