@@ -196,8 +196,9 @@ static asd_status find_detector(const char *text, const char *name, const asd_de
                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
+/* *given: bit i for row i that was set already; the label would not say which value counts. */
 static asd_status set_param(asd_detector_use *d, const char *text, const char *key,
-                            const char *value)
+                            const char *value, unsigned *given)
 {
     const char *names[16];
     int64_t     n = 0;
@@ -207,6 +208,9 @@ static asd_status set_param(asd_detector_use *d, const char *text, const char *k
         names[n++] = o->key;
         if (strcmp(o->key, key))
             continue;
+        if (*given >> (n - 1) & 1)
+            return ASD_FAIL(ASD_E_CONFIG, "detector \"%s\": %s twice", text, key);
+        *given |= 1u << (n - 1);
         ASD_TRY(asd_opt_set(o, d->params, value, where, ASD_E_CONFIG));
         if (!o->def || strcmp(o->def, value)) {
             size_t used = strlen(d->label);
@@ -223,7 +227,8 @@ static asd_status set_param(asd_detector_use *d, const char *text, const char *k
 asd_status asd_detector_parse(const char *text, asd_detector_use *out)
 {
     char        name[64], key[64], value[64];
-    const char *p = take_word(text, name, sizeof name);
+    const char *p     = take_word(text, name, sizeof name);
+    unsigned    given = 0;
     memset(out, 0, sizeof *out);
     ASD_TRY(find_detector(text, name, &out->detector));
     snprintf(out->label, sizeof out->label, "%s", name);
@@ -242,11 +247,14 @@ asd_status asd_detector_parse(const char *text, asd_detector_use *out)
         p = take_word(p + 1, value, sizeof value);
         if (!*value)
             return expected(text, p, "a value");
-        ASD_TRY(set_param(out, text, key, value));
-        if (*p == ',')
+        ASD_TRY(set_param(out, text, key, value, &given));
+        if (*p == ',') {
             p = skip_spaces(p + 1);
-        else if (*p != ')')
+            if (*p == ')')
+                return expected(text, p, "key=value");
+        } else if (*p != ')') {
             return expected(text, p, "',' or ')'");
+        }
     }
     p = skip_spaces(p + 1);
     return *p ? expected(text, p, "the end") : ASD_OK;

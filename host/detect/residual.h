@@ -72,7 +72,8 @@ struct asd_detector {
     asd_status (*fit)(void *state, const void *params, const asd_residual_stats *stats,
                       const char *what);
     void (*clear)(void *state);
-    /* Larger = stranger. Rows of other clips are never seen. */
+    /* Larger = stranger. Rows of other clips are never seen. A residual that is not finite gives a
+     * score that is not finite: the caller knows the clip's name. */
     asd_status (*score)(const void *state, const asd_residuals *r, double *score);
     /* values that the official batch rule fits its threshold to */
     void (*batches)(const asd_residual_stats *stats, const float **values, int64_t *n);
