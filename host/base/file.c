@@ -134,6 +134,27 @@ void asd_outfile_abandon(asd_outfile *f)
     unlink(f->tmp);
 }
 
+/* ".NAME.tmp-123", keep in step with asd_outfile_open */
+static int is_unfinished(const char *name)
+{
+    const char *tmp = *name == '.' ? strstr(name, ".tmp-") : NULL;
+    return tmp && tmp > name && tmp[5] && strspn(tmp + 5, "0123456789") == strlen(tmp + 5);
+}
+
+asd_status asd_remove_unfinished(const char *folder)
+{
+    asd_names  names;
+    char       path[PATH_MAX];
+    asd_status st = asd_list_folder(folder, &names);
+    for (int64_t i = 0; i < names.n && !st; ++i)
+        if (is_unfinished(names.name[i]) &&
+            !(st = asd_path(path, "%s/%s", folder, names.name[i])) && unlink(path) &&
+            errno != ENOENT)
+            st = ASD_FAIL(ASD_E_IO, "%s: cannot remove: %s", path, strerror(errno));
+    asd_names_free(&names);
+    return st;
+}
+
 asd_status asd_write_file(const char *path, const void *data, size_t size)
 {
     asd_outfile f;

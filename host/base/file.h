@@ -31,6 +31,10 @@ asd_status asd_outfile_open(asd_outfile *f, const char *path);
 asd_status asd_outfile_commit(asd_outfile *f);  /* flush, fsync, rename, fsync of the folder */
 void       asd_outfile_abandon(asd_outfile *f); /* remove the temporary file; safe after commit */
 
+/* Removes what killed processes left of outfiles in this folder. The caller knows that nobody else
+ * is writing there. */
+asd_status asd_remove_unfinished(const char *folder);
+
 /* Whole file into memory, with a terminating 0 not counted in *size. Free with free().
  * A file longer than max_bytes is ASD_E_DATA; a missing one ASD_E_DATA; other trouble ASD_E_IO. */
 asd_status asd_read_file(const char *path, size_t max_bytes, char **data, size_t *size);

@@ -42,7 +42,7 @@ static const asd_command command = {
 static asd_status print_plan(const asd_cfg *cfg)
 {
     asd_params  params;
-    asd_ae_plan p;
+    asd_ae_plan p = {0};
     asd_params_init(&params);
     asd_status st = asd_ae_declare(&params, cfg);
     if (!st)
@@ -52,8 +52,8 @@ static asd_status print_plan(const asd_cfg *cfg)
         asd_plan_print(p.plan, stdout);
         printf("parameters: %lld trainable, %lld in running statistics\n",
                (long long)asd_params_count(&params, 1), (long long)asd_params_count(&params, 0));
-        asd_ae_plan_clear(&p);
     }
+    asd_ae_plan_clear(&p);
     asd_params_clear(&params);
     return st;
 }

@@ -205,6 +205,7 @@ typedef struct score_run {
     asd_detector_use *detector;
     json_t           *result;
     const char       *only; /* --clip */
+    int               json;
 } score_run;
 
 static asd_status open_run(score_run *r, const score_args *args, const asd_recipe *recipe)
@@ -246,6 +247,29 @@ static asd_status check_sections(const score_run *r)
     return ASD_OK;
 }
 
+/* Likewise a misspelt --clip would score nothing. */
+static asd_status check_only(const score_run *r)
+{
+    const char **names = NULL, *near;
+    int64_t      n     = 0;
+    for (int64_t m = 0; m < r->data.n; ++m)
+        for (int64_t i = 0; i < r->data.machine[m].n_test; ++i) {
+            if (!strcmp(r->data.machine[m].test[i].name, r->only))
+                return ASD_OK;
+            ++n;
+        }
+    if (!(names = malloc((size_t)(n + 1) * sizeof *names)))
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld names", (long long)n);
+    n = 0;
+    for (int64_t m = 0; m < r->data.n; ++m)
+        for (int64_t i = 0; i < r->data.machine[m].n_test; ++i)
+            names[n++] = r->data.machine[m].test[i].name;
+    near = asd_nearest(r->only, names, n);
+    free(names);
+    return ASD_FAIL(ASD_E_DATA, "--clip %s: no test clip of that name under %s%s%s%s", r->only,
+                    r->data.root, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
 static void keep_only(clip_scores *c, const char *name)
 {
     int64_t kept = 0;
@@ -259,12 +283,17 @@ static asd_status emit(score_run *r, const asd_net *net, const asd_detector_use 
                        const clip_scores *test, const double *score, double threshold)
 {
     char folder[PATH_MAX];
-    if (r->only) {
-        for (int64_t i = 0; i < test->n; ++i)
+    for (int64_t i = 0; i < test->n && r->only; ++i)
+        if (r->json)
+            json_array_append_new(r->result, json_pack("{s:s, s:s, s:s, s:f, s:i}", "detector",
+                                                       d->label, "machine", net->machine->name,
+                                                       "clip", test->clip[i]->name, "score",
+                                                       score[i], "decision", score[i] > threshold));
+        else
             printf("%s,%s,%s,%.17g,%d\n", d->label, net->machine->name, test->clip[i]->name,
                    score[i], score[i] > threshold);
+    if (r->only)
         return ASD_OK;
-    }
     ASD_TRY(asd_path(folder, "%s/scores/%s", r->run.folder, d->label));
     ASD_TRY(asd_make_folders(folder));
     json_array_append_new(r->result,
@@ -277,18 +306,16 @@ static asd_status emit(score_run *r, const asd_net *net, const asd_detector_use 
 
 static asd_status score_net(score_run *r, asd_net *net, asd_progress *bar)
 {
-    asd_status         st    = ASD_OK;
     asd_residual_stats stats = asd_net_stats(net);
     clip_scores        train = {0}, test = {0};
     double             threshold;
-    for (int64_t d = 0; d < r->n_detectors && !st; ++d)
-        st = asd_detector_fit(&r->detector[d], &stats, net->key);
-    if (!st)
-        st = asd_net_clips(net, 0, &train.clip, &train.n);
+    asd_status         st = asd_net_clips(net, 0, &train.clip, &train.n);
     if (!st)
         st = asd_net_clips(net, 1, &test.clip, &test.n);
     if (!st && r->only)
         keep_only(&test, r->only);
+    for (int64_t d = 0; d < r->n_detectors && !st && test.n; ++d)
+        st = asd_detector_fit(&r->detector[d], &stats, net->key);
     if (!st && test.n)
         st = score_clips(net, r->detector, r->n_detectors, &test, bar);
     if (!st && test.n)
@@ -323,9 +350,9 @@ static asd_status score_all(score_run *r)
     return st;
 }
 
-static void print_result(const score_run *r, int json)
+static void print_result(const score_run *r)
 {
-    if (json) {
+    if (r->json) {
         json_t *root = json_pack("{s:s, s:s, s:O}", "schema", "asd.score/1", "run", r->run.folder,
                                  "scores", r->result);
         json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
@@ -339,14 +366,17 @@ static void print_result(const score_run *r, int json)
 
 static asd_status score(const score_args *args, const asd_recipe *recipe)
 {
-    score_run  r  = {.run = {.lock = -1}, .result = json_array(), .only = args->clip};
+    score_run r = {
+        .run = {.lock = -1}, .result = json_array(), .only = args->clip, .json = args->json};
     asd_status st = open_run(&r, args, recipe);
     if (!st)
         st = check_sections(&r);
+    if (!st && r.only)
+        st = check_only(&r);
     if (!st)
         st = score_all(&r);
     if (!st)
-        print_result(&r, args->json);
+        print_result(&r);
     for (int64_t d = 0; d < r.n_detectors; ++d)
         asd_detector_clear(&r.detector[d]);
     free(r.detector);

@@ -111,13 +111,13 @@ static asd_status write_state(const asd_run *run, const char *folder, const asd_
                               int64_t n, const asd_ckpt_state *state)
 {
     char    path[PATH_MAX];
-    json_t *audio = json_object();
+    json_t *clips = json_object();
     for (int64_t i = 0; i < n; ++i)
-        json_object_set_new(audio, nets[i].key, json_string(nets[i].f.hash));
+        json_object_set_new(clips, nets[i].key, json_string(nets[i].clips_hash));
     json_t *root = json_pack("{s:s, s:I, s:f, s:I, s:b, s:s, s:o}", "schema", "asd.state/1", "step",
                              (json_int_t)state->step, "seconds", state->seconds, "metrics_bytes",
                              (json_int_t)state->metrics_bytes, "finished", state->finished,
-                             "train_hash", run->train_hash, "audio", audio);
+                             "train_hash", run->train_hash, "clips", clips);
     char   *text = json_dumps(root, JSON_INDENT(2));
     json_decref(root);
     if (!text)
@@ -188,6 +188,16 @@ static asd_status point_last(const char *ckpt, int64_t step)
     return asd_sync_folder(ckpt);
 }
 
+static asd_status write_files(const asd_run *run, const char *folder, const asd_net *nets,
+                              int64_t n, const asd_ckpt_state *state)
+{
+    ASD_TRY(asd_make_folders(folder));
+    ASD_TRY(write_model(run, folder, nets, n, state->finished));
+    ASD_TRY(write_optim(run, folder, nets, n));
+    ASD_TRY(write_state(run, folder, nets, n, state));
+    return asd_sync_folder(folder);
+}
+
 asd_status asd_ckpt_save(const asd_run *run, const asd_net *nets, int64_t n,
                          const asd_ckpt_state *state)
 {
@@ -195,11 +205,11 @@ asd_status asd_ckpt_save(const asd_run *run, const asd_net *nets, int64_t n,
     ASD_TRY(asd_path(ckpt, "%s/ckpt", run->folder));
     ASD_TRY(asd_path(tmp, "%s/.tmp-step-%lld-%ld", ckpt, (long long)state->step, (long)getpid()));
     ASD_TRY(asd_path(final, "%s/step-%lld", ckpt, (long long)state->step));
-    ASD_TRY(asd_make_folders(tmp));
-    ASD_TRY(write_model(run, tmp, nets, n, state->finished));
-    ASD_TRY(write_optim(run, tmp, nets, n));
-    ASD_TRY(write_state(run, tmp, nets, n, state));
-    ASD_TRY(asd_sync_folder(tmp));
+    asd_status st = write_files(run, tmp, nets, n, state);
+    if (st) {
+        asd_remove_tree(tmp); /* a full disk needs the room */
+        return st;
+    }
     ASD_TRY(
         put_away(ckpt, final)); /* of an earlier start, or the last step's before the final pass */
     if (rename(tmp, final))
@@ -240,7 +250,7 @@ static asd_status read_state(const asd_run *run, const char *folder, const asd_n
     json_error_t why;
     json_int_t   step = 0, bytes = 0;
     const char  *hash = "";
-    json_t      *audio;
+    json_t      *clips;
     asd_status   st = ASD_OK;
     ASD_TRY(asd_path(path, "%s/state.json", folder));
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
@@ -248,7 +258,7 @@ static asd_status read_state(const asd_run *run, const char *folder, const asd_n
         return ASD_FAIL(ASD_E_DATA, "%s:%d:%d: %s", path, why.line, why.column, why.text);
     if (json_unpack_ex(root, &why, 0, "{s:I, s:F, s:I, s:b, s:s, s:o}", "step", &step, "seconds",
                        &state->seconds, "metrics_bytes", &bytes, "finished", &state->finished,
-                       "train_hash", &hash, "audio", &audio)) {
+                       "train_hash", &hash, "clips", &clips)) {
         st = ASD_FAIL(ASD_E_DATA, "%s: %s", path, why.text);
         goto done;
     }
@@ -260,17 +270,16 @@ static asd_status read_state(const asd_run *run, const char *folder, const asd_n
         goto done;
     }
     for (int64_t i = 0; i < n && !st; ++i) {
-        const char *was = json_string_value(json_object_get(audio, nets[i].key));
-        if (*nets[i].f.hash && (!was || strcmp(was, nets[i].f.hash)))
+        const char *was = json_string_value(json_object_get(clips, nets[i].key));
+        if (!was || strcmp(was, nets[i].clips_hash))
             st = ASD_FAIL(ASD_E_DATA,
-                          "%s: the training audio of %s has changed since this run began (hash "
-                          "%.8s, now %.8s); choose "
-                          "another --run",
-                          path, nets[i].key, was ? was : "none", nets[i].f.hash);
+                          "%s: the training clips of %s have changed since this run began, their "
+                          "audio or their domains (hash %.8s, now %.8s); choose another --run",
+                          path, nets[i].key, was ? was : "none", nets[i].clips_hash);
     }
-    if (!st && (int64_t)json_object_size(audio) != n)
+    if (!st && (int64_t)json_object_size(clips) != n)
         st = ASD_FAIL(ASD_E_DATA, "%s: made for %zu networks, the data set gives %lld", path,
-                      json_object_size(audio), (long long)n);
+                      json_object_size(clips), (long long)n);
 done:
     json_decref(root);
     return st;

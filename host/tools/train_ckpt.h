@@ -5,7 +5,7 @@
  *   model.safetensors   parameters and running statistics; after training also covariance.source,
  * covariance.target, batches.mse, batches.mahalanobis optim.safetensors   m and v of every
  * parameter, losses of the running epoch and of the last validation state.json          step,
- * seconds, bytes of metrics.jsonl, hashes of configuration and audio
+ * seconds, bytes of metrics.jsonl, hashes of configuration and clips
  */
 #ifndef ASD_TOOLS_TRAIN_CKPT_H
 #define ASD_TOOLS_TRAIN_CKPT_H
@@ -23,8 +23,8 @@ typedef struct asd_ckpt_state {
 /* Writes the checkpoint, moves `last`, and removes checkpoints beyond train.ckpt_keep. */
 asd_status asd_ckpt_save(const asd_run *run, const asd_net *nets, int64_t n,
                          const asd_ckpt_state *state);
-/* *found = 0 and ASD_OK when there is no checkpoint. Checks hashes of configuration and audio:
- * ASD_E_DATA naming the machine whose audio changed. */
+/* *found = 0 and ASD_OK when there is no checkpoint. Checks hashes of configuration and clips:
+ * ASD_E_DATA naming the machine whose clips changed. */
 asd_status asd_ckpt_load(const asd_run *run, asd_net *nets, int64_t n, asd_ckpt_state *state,
                          int *found);
 /* Weights and statistics of a finished run, for scoring: into networks allocated for inference.

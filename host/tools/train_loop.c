@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -52,19 +53,31 @@ static asd_status open_metrics(loop *l)
 {
     char path[PATH_MAX];
     ASD_TRY(asd_path(path, "%s/log/metrics.jsonl", l->run->folder));
+    struct stat info;
     l->metrics = fopen(path, "ae");
+    if (!l->metrics || fstat(fileno(l->metrics), &info))
+        return ASD_FAIL(ASD_E_IO, "%s: cannot write: %s", path, strerror(errno));
+    if (info.st_size < l->state.metrics_bytes)
+        return ASD_FAIL(ASD_E_DATA,
+                        "%s: %lld bytes, the checkpoint was made at %lld: lines are lost; put the "
+                        "file back or choose another --run",
+                        path, (long long)info.st_size, (long long)l->state.metrics_bytes);
     /* lines behind the checkpoint belong to steps that are about to be done again */
-    if (!l->metrics || ftruncate(fileno(l->metrics), l->state.metrics_bytes))
+    if (ftruncate(fileno(l->metrics), l->state.metrics_bytes))
         return ASD_FAIL(ASD_E_IO, "%s: cannot write: %s", path, strerror(errno));
     return ASD_OK;
 }
 
+/* On disk before the checkpoint that counts its bytes. The length is asked of the file: ftell does
+ * not know of the cut above before something is written. */
 static asd_status flush_metrics(loop *l)
 {
-    if (fflush(l->metrics) || ferror(l->metrics))
+    struct stat info;
+    if (fflush(l->metrics) || ferror(l->metrics) || fsync(fileno(l->metrics)) ||
+        fstat(fileno(l->metrics), &info))
         return ASD_FAIL(ASD_E_IO, "%s/log/metrics.jsonl: cannot write: %s", l->run->folder,
                         strerror(errno));
-    l->state.metrics_bytes = ftell(l->metrics);
+    l->state.metrics_bytes = info.st_size;
     return ASD_OK;
 }
 
@@ -81,24 +94,23 @@ static void log_record(loop *l, const asd_net *net, const asd_net_record *r)
 {
     double seconds = asd_now() - l->started,
            rate    = (l->clips - l->clips_0) / fmax(asd_now() - l->since, 1e-9);
-    int   due      = r->step % l->cfg->train_log_every_steps == 0 || r->step == 1 || r->epoch_end;
+    if (r->step % l->cfg->train_log_every_steps && r->step != 1 && !r->epoch_end)
+        return;
     char *machine = json_dumps(json_object_get(json_object_get(l->run->info, "machines"), net->key),
                                JSON_ENCODE_ANY);
-    if (due) {
-        fprintf(l->metrics, "{\"step\": %lld, \"epoch\": %lld, \"machine\": %s, \"section\": %d",
-                (long long)r->step, (long long)r->epoch, machine ? machine : "null", net->section);
-        put_number(l->metrics, "loss", (double)r->loss, 9);
-        put_number(l->metrics, "lr", l->cfg->train_lr, 9);
-        put_number(l->metrics, "grad_norm", r->grad_norm, 9);
-        put_number(l->metrics, "clips_per_s", rate, 5);
-        put_number(l->metrics, "seconds", seconds, 6);
-        if (r->epoch_end) {
-            put_number(l->metrics, "train_loss", r->train_loss, 9);
-            put_number(l->metrics, "val_loss", r->val_loss, 9);
-        }
-        fputs("}\n", l->metrics);
-    }
+    fprintf(l->metrics, "{\"step\": %lld, \"epoch\": %lld, \"machine\": %s, \"section\": %d",
+            (long long)r->step, (long long)r->epoch, machine ? machine : "null", net->section);
     free(machine);
+    put_number(l->metrics, "loss", (double)r->loss, 9);
+    put_number(l->metrics, "lr", l->cfg->train_lr, 9);
+    put_number(l->metrics, "grad_norm", r->grad_norm, 9);
+    put_number(l->metrics, "clips_per_s", rate, 5);
+    put_number(l->metrics, "seconds", seconds, 6);
+    if (r->epoch_end) {
+        put_number(l->metrics, "train_loss", r->train_loss, 9);
+        put_number(l->metrics, "val_loss", r->val_loss, 9);
+    }
+    fputs("}\n", l->metrics);
 }
 
 /* --- steps --- */

@@ -2,6 +2,7 @@
 #include "tools/train_net.h"
 
 #include "base/arena.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
 
@@ -157,6 +158,20 @@ done:
     return st;
 }
 
+static asd_status hash_clips(asd_net *net, const asd_clip *const *clips, int64_t n)
+{
+    size_t size = strlen(net->f.hash);
+    char  *text = malloc(size + (size_t)n);
+    if (!text)
+        return ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld clips", net->key, (long long)n);
+    memcpy(text, net->f.hash, size);
+    for (int64_t i = 0; i < n; ++i)
+        text[size + (size_t)i] = clips[i]->domain == ASD_TARGET ? 't' : 's';
+    asd_hash_bytes(text, size + (size_t)n, net->clips_hash);
+    free(text);
+    return ASD_OK;
+}
+
 /* Batches of n rows; a last batch of one row is skipped: batch normalisation has no variance there.
  */
 static int64_t n_batches(int64_t n, int64_t batch)
@@ -204,6 +219,8 @@ asd_status asd_net_load(asd_net *net)
     asd_status st = asd_features_load(clips, n, net->cfg, label, &net->f);
     if (!st)
         st = make_rows(net, clips, n);
+    if (!st)
+        st = hash_clips(net, clips, n);
     free(clips);
     return st ? st : make_plans(net);
 }
@@ -302,6 +319,12 @@ asd_status asd_net_step(asd_net *net, int64_t step, asd_net_record *out)
                         net->key, (double)out->loss, (long long)step + 1);
     out->grad_norm = asd_adam_update_cpu(&adam, now, net->params.n_trainable, net->params.w,
                                          net->params.g, net->params.m, net->params.v, net->work);
+    if (!isfinite(out->grad_norm)) /* the weights are spoilt, but no loss has shown it yet */
+        return ASD_FAIL(
+            ASD_E_NUMERIC,
+            "%s: the gradient's norm is %g at step %lld; lower train.lr, or find the op "
+            "with ASD_CHECK=1 in the environment",
+            net->key, out->grad_norm, (long long)step + 1);
     net->batch_loss[position] = out->loss;
     return position + 1 == net->steps_per_epoch ? end_epoch(net, out) : ASD_OK;
 }

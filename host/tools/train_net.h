@@ -22,6 +22,7 @@ typedef struct asd_net {
 
     /* training data */
     asd_features   f;
+    char           clips_hash[33]; /* of audio and domains: what a resumed run must find again */
     int32_t       *row; /* (n_rows) first frame of each vector; the first n_val are held out */
     unsigned char *is_target; /* (n_rows) */
     int64_t        n_rows, n_val, n_train;

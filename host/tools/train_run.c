@@ -172,6 +172,7 @@ asd_status asd_run_open(asd_run *run, const char *folder, const asd_recipe *reci
         ASD_TRY(asd_make_folders(path));
     }
     ASD_TRY(lock(run));
+    ASD_TRY(asd_remove_unfinished(run->folder));
     ASD_TRY(read_info(run));
     if (run->info)
         ASD_TRY(check_config(run, recipe));
