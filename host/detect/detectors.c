@@ -176,7 +176,7 @@ static const char *take_word(const char *p, char *out, size_t size)
 
 static asd_status expected(const char *text, const char *at, const char *what)
 {
-    return ASD_FAIL(ASD_E_CONFIG, "detector \"%s\": want %s at character %td", text, what,
+    return ASD_FAIL(ASD_E_CONFIG, "detector \"%.200s\": want %s at character %td", text, what,
                     at - text + 1);
 }
 
@@ -192,8 +192,8 @@ static asd_status find_detector(const char *text, const char *name, const asd_de
         }
     }
     const char *near = asd_nearest(name, names, n);
-    return ASD_FAIL(ASD_E_CONFIG, "detector \"%s\": there is no detector \"%s\"%s%s%s", text, name,
-                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return ASD_FAIL(ASD_E_CONFIG, "detector \"%.200s\": there is no detector \"%s\"%s%s%s", text,
+                    name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 /* *given: bit i for row i that was set already; the label would not say which value counts. */
@@ -209,7 +209,7 @@ static asd_status set_param(asd_detector_use *d, const char *text, const char *k
         if (strcmp(o->key, key))
             continue;
         if (*given >> (n - 1) & 1)
-            return ASD_FAIL(ASD_E_CONFIG, "detector \"%s\": %s twice", text, key);
+            return ASD_FAIL(ASD_E_CONFIG, "detector \"%.200s\": %s twice", text, key);
         *given |= 1u << (n - 1);
         ASD_TRY(asd_opt_set(o, d->params, value, where, ASD_E_CONFIG));
         if (!o->def || strcmp(o->def, value)) {
@@ -219,7 +219,7 @@ static asd_status set_param(asd_detector_use *d, const char *text, const char *k
         return ASD_OK;
     }
     const char *near = asd_nearest(key, names, n);
-    return ASD_FAIL(ASD_E_CONFIG, "detector \"%s\": %s has no parameter \"%s\"%s%s%s", text,
+    return ASD_FAIL(ASD_E_CONFIG, "detector \"%.200s\": %s has no parameter \"%s\"%s%s%s", text,
                     d->detector->name, key, near ? "; did you mean \"" : "", near ? near : "",
                     near ? "\"?" : "");
 }
