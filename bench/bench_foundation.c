@@ -109,6 +109,14 @@ static spread measure(bench *b, const char *name, bench_call call, void *ctx, in
     return s;
 }
 
+/* Average number of running processes over the last minute; above the thread count somebody else
+ * was computing and the numbers are worth little. */
+static double load_now(void)
+{
+    double load = -1;
+    return getloadavg(&load, 1) == 1 ? load : -1;
+}
+
 /* flops, bytes: of one call; 0 = not reported. */
 static void report(bench *b, const char *name, bench_call call, void *ctx, double flops,
                    double bytes)
@@ -120,12 +128,12 @@ static void report(bench *b, const char *name, bench_call call, void *ctx, doubl
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", localtime(&t));
     printf(
         "{\"what\": \"%s\", \"date\": \"%s\", \"commit\": \"%s\", \"version\": \"%s\", "
-        "\"compiler\": \"%s\", \"cpu\": \"%s\", \"cores\": %ld, \"threads\": %d, "
+        "\"compiler\": \"%s\", \"cpu\": \"%s\", \"cores\": %ld, \"load\": %.2f, \"threads\": %d, "
         "\"median_s\": %.4g, \"min_s\": %.4g, \"p20_s\": %.4g, \"p80_s\": %.4g, \"repeats\": %d, "
         "\"cold_median_s\": %.4g, \"cold_p20_s\": %.4g, \"cold_p80_s\": %.4g",
         name, date, b->commit, ASD_VERSION, __VERSION__, b->cpu, sysconf(_SC_NPROCESSORS_ONLN),
-        asd_par_threads(), hot.median, hot.min, hot.p20, hot.p80, hot.n, cold.median, cold.p20,
-        cold.p80);
+        load_now(), asd_par_threads(), hot.median, hot.min, hot.p20, hot.p80, hot.n, cold.median,
+        cold.p20, cold.p80);
     if (flops > 0)
         printf(", \"gflops\": %.4g", 1e-9 * flops / hot.median);
     if (bytes > 0)

@@ -58,6 +58,7 @@ version=$("$build/asd-train" --version | head -1)
 ratios=()
 for round in $(seq "$rounds"); do
     rm -rf "$work/run"
+    load=$(cut -d" " -f1 /proc/loadavg) # above the threads: somebody else was computing
     begin=$(date +%s.%N)
     "$build/asd-train" dcase-baseline --data "$data" --run "$work/run" -j "$threads" -q \
         --set "data.machines=[$machine]" --set "train.epochs=$epochs" >/dev/null
@@ -69,7 +70,7 @@ for round in $(seq "$rounds"); do
     features=$(grep '"what": "features"' "$work/peer.jsonl" | number seconds)
     line=$(awk -v a="$ours" -v b="$theirs" -v wa="$wall" -v fb="$features" -v w="$((clips * epochs))" \
         -v meta="\"round\": $round, \"date\": \"$(date +%Y-%m-%dT%H:%M:%S)\", \"cpu\": \"$(text cpu)\", \
-\"cores\": $(nproc), \"threads\": $threads, \"commit\": \"$commit\", \"asd\": \"$version\", \
+\"cores\": $(nproc), \"load\": $load, \"threads\": $threads, \"commit\": \"$commit\", \"asd\": \"$version\", \
 \"torch\": \"$(text torch)\", \"clips\": $clips, \"epochs\": $epochs" 'BEGIN {
         printf "{\"what\": \"train/side-by-side\", %s, ", meta
         printf "\"asd_train_s\": %.4g, \"torch_train_s\": %.4g, ", a, b
