@@ -2,27 +2,28 @@
 # test.sh - install, build and run all tests, as CI does. Needs no GPU; 20 minutes at most on two cores.
 #
 #   ./test.sh            every stage
-#   ./test.sh STAGE...   only these: style cpu debug clang quickstart
+#   ./test.sh STAGE...   only these: style cpu debug clang bits quickstart
 #
-#   style   sources as clang-format and tests/run_style.sh want them
-#   cpu     gcc, warnings are errors, every test
-#   debug   gcc with AddressSanitizer and UndefinedBehaviorSanitizer, the unit tests
-#   clang   clang, warnings are errors, the unit tests
+#   style       sources as clang-format and tests/run_style.sh want them
+#   cpu         gcc, warnings are errors, every test
+#   debug       gcc with AddressSanitizer and UndefinedBehaviorSanitizer, the unit tests
+#   clang       clang, warnings are errors, the unit tests
+#   bits        clips, weights, scores and Omega of the gcc and the clang build are equal (needs cpu and clang)
 #   quickstart  ./quickstart.sh on a tiny data set of its own (needs stage cpu), and again, when all is done already
 set -euo pipefail
 cd "$(dirname "$0")"
 
 stages=("$@")
-[ $# -gt 0 ] || stages=(style cpu debug clang quickstart)
+[ $# -gt 0 ] || stages=(style cpu debug clang bits quickstart)
 for stage in "${stages[@]}"; do
     case $stage in
-    style | cpu | debug | clang | quickstart) ;;
+    style | cpu | debug | clang | bits | quickstart) ;;
     -h | --help)
         sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
         exit 0
         ;;
     *)
-        echo "test.sh: unknown stage $stage; valid: style cpu debug clang quickstart" >&2
+        echo "test.sh: unknown stage $stage; valid: style cpu debug clang bits quickstart" >&2
         exit 2
         ;;
     esac
@@ -46,12 +47,41 @@ quiet() { # run a step; show its output only when it fails
     rm -f "$log"
 }
 
-# From clips to the report as a user gets them, small: two machines, clips of two seconds, one epoch.
+tiny_set=(--machines "fan,valve" --train-source 12 --train-target 3 --test 4 --seconds 2)
+
+same() { # same NAME A B: files or folders
+    local differing
+    differing=$(diff -rq "$2" "$3" | head -n 5 || true)
+    if [ -n "$differing" ]; then
+        printf '%s\ntest.sh: gcc and clang give different %s\n' "$differing" "$1" >&2
+        exit 1
+    fi
+    echo "ok   bits/$1"
+}
+
+compare_compilers() {
+    local work build
+    work=$(mktemp -d)
+    for build in cpu clang; do
+        PATH=$PWD/build-$build:$PATH
+        quiet asd-data synth "$work/$build/data" "${tiny_set[@]}"
+        quiet asd-train dcase-baseline --data "$work/cpu/data" --run "$work/$build/run" --set train.epochs=2
+        quiet asd-eval score dcase-baseline --data "$work/cpu/data" --run "$work/$build/run" --set train.epochs=2
+        quiet asd-eval omega "$work/$build/run/scores/mse" --json -o "$work/$build/omega.json"
+    done
+    same clips "$work/cpu/data" "$work/clang/data"
+    same weights "$work/cpu/run/ckpt/last/model.safetensors" "$work/clang/run/ckpt/last/model.safetensors"
+    same scores "$work/cpu/run/scores" "$work/clang/run/scores"
+    same omega "$work/cpu/omega.json" "$work/clang/omega.json"
+    rm -rf "$work"
+}
+
+# From clips to the report as a user gets them, small.
 try_quickstart() {
     local work log report times
     work=$(mktemp -d)
     log=$work/log
-    quiet build-cpu/asd-data synth "$work/data" --machines fan,valve --train-source 12 --train-target 3 --test 4 --seconds 2
+    quiet build-cpu/asd-data synth "$work/data" "${tiny_set[@]}"
     for times in 1 2; do
         if ! ./quickstart.sh --data "$work/data" --run "$work/run" --epochs 1 >"$log" 2>&1; then
             cat "$log" >&2
@@ -74,6 +104,8 @@ for stage in "${stages[@]}"; do
     began=$SECONDS
     if [ "$stage" = style ]; then
         ASD_SOURCE=$PWD tests/run_style.sh
+    elif [ "$stage" = bits ]; then
+        compare_compilers
     elif [ "$stage" = quickstart ]; then
         try_quickstart
     else

@@ -32,9 +32,12 @@ static long own_calls, dnnl_calls, library_calls;
 static char first_library[128];
 
 #if HAVE_COUNTERS
-#define NOT_INLINED                                                                                \
-    __attribute__((noinline, noclone)) /* else the return address is another one                   \
-                                        */
+/* A copy inside another function would give another return address. clang makes no clones. */
+#ifdef __clang__
+#define NOT_INLINED __attribute__((noinline))
+#else
+#define NOT_INLINED __attribute__((noinline, noclone))
+#endif
 
 /* glibc's own names for what is replaced below */
 void *__libc_malloc(size_t size);
