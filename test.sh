@@ -35,16 +35,14 @@ if command -v ccache >/dev/null; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache
 fi
 
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 quiet() { # run a step; show its output only when it fails
-    local log
-    log=$(mktemp)
-    if ! "$@" >"$log" 2>&1; then
-        cat "$log" >&2
-        rm -f "$log"
+    if ! "$@" >"$scratch/log" 2>&1; then
+        cat "$scratch/log" >&2
         echo "test.sh: failed: $*" >&2
         exit 1
     fi
-    rm -f "$log"
 }
 
 tiny_set=(--machines "fan,valve" --train-source 12 --train-target 3 --test 4 --seconds 2)
@@ -60,10 +58,10 @@ same() { # same NAME A B: files or folders
 }
 
 compare_compilers() {
-    local work build
-    work=$(mktemp -d)
+    local work=$scratch/bits build
     for build in cpu clang; do
         PATH=$PWD/build-$build:$PATH
+        mkdir -p "$work/$build"
         quiet asd-data synth "$work/$build/data" "${tiny_set[@]}"
         quiet asd-train dcase-baseline --data "$work/cpu/data" --run "$work/$build/run" --set train.epochs=2
         quiet asd-eval score dcase-baseline --data "$work/cpu/data" --run "$work/$build/run" --set train.epochs=2
@@ -73,14 +71,11 @@ compare_compilers() {
     same weights "$work/cpu/run/ckpt/last/model.safetensors" "$work/clang/run/ckpt/last/model.safetensors"
     same scores "$work/cpu/run/scores" "$work/clang/run/scores"
     same omega "$work/cpu/omega.json" "$work/clang/omega.json"
-    rm -rf "$work"
 }
 
 # From clips to the report as a user gets them, small.
 try_quickstart() {
-    local work log report times
-    work=$(mktemp -d)
-    log=$work/log
+    local work=$scratch/quickstart log=$scratch/quickstart.log report times
     quiet build-cpu/asd-data synth "$work/data" "${tiny_set[@]}"
     for times in 1 2; do
         if ! ./quickstart.sh --data "$work/data" --run "$work/run" --epochs 1 >"$log" 2>&1; then
@@ -96,7 +91,6 @@ try_quickstart() {
         fi
         echo "ok   quickstart/run-$times"
     done
-    rm -rf "$work"
 }
 
 for stage in "${stages[@]}"; do
