@@ -4,7 +4,7 @@
 set -euo pipefail
 bin=${ASD_BIN:-build}
 src=${ASD_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
-work=$(mktemp -d)
+work=$(mktemp -d "${TMPDIR:-/tmp}/asd-blind-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=2
 

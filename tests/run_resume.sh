@@ -4,7 +4,7 @@
 set -euo pipefail
 bin=${ASD_BIN:-build}
 src=${ASD_SOURCE:-$(cd "$(dirname "$0")/.." && pwd)}
-work=$(mktemp -d)
+work=$(mktemp -d "${TMPDIR:-/tmp}/asd-resume-XXXXXX")
 trap 'jobs -p | xargs -r kill -9 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=2
 RANDOM=13711

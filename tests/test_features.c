@@ -128,6 +128,7 @@ static void test_too_short(void **state)
     asd_test_clip(rig_path(&r), 2048, 1, 16000);
     rig_load(&r);
     assert_int_equal(r.f.rows, 5);
+    asd_features_clear(&r.f);
     asd_test_clip(rig_path(&r), 2047, 1, 16000);
     assert_fails(asd_features_load(r.list, 2, &r.cfg, NULL, &r.f), ASD_E_DATA,
                  "normal_0001_x.wav: 2047 samples give 4 frames, want at least 5");
