@@ -58,9 +58,10 @@ static void ref_mse(const asd_node *n, int training, const double *const *x, dou
 {
     (void)training, (void)state;
     int64_t count = asd_count(n->in[0].shape);
-    y[0]          = 0;
+    double  sum   = 0;
     for (int64_t i = 0; i < count; ++i)
-        y[0] += pow(x[0][i] - x[1][i], 2) / (double)count;
+        sum += (x[0][i] - x[1][i]) * (x[0][i] - x[1][i]);
+    y[0] = sum / (double)count;
 }
 
 static void ref_frame_stack(const asd_node *n, int training, const double *const *x, double *y,
@@ -85,20 +86,22 @@ static double mel_edge(const asd_logmel_attr *a, int64_t m)
     return mel <= 15 ? mel * (200.0 / 3) : 1000 * pow(6.4, (mel - 15) / 27);
 }
 
-/* One frame by the O(N^2) Fourier sum. turn: (n_fft) cos and sin of 2 pi i / n_fft; power: (n_fft/2
- * + 1) */
+/* One frame by the O(N^2) Fourier sum. turn: (n_fft) cos and sin of 2 pi i / n_fft; wx: (n_fft)
+ * scratch for the windowed frame; power: (n_fft/2 + 1) */
 static void frame_power(const asd_logmel_attr *a, const double *x, int64_t S, double scale,
-                        int64_t t, const double (*turn)[2], double *power)
+                        int64_t t, const double (*turn)[2], double *wx, double *power)
 {
+    for (int64_t i = 0; i < a->n_fft; ++i) {
+        int64_t at = t * a->hop_samples + i - a->n_fft / 2;
+        wx[i]      = at < 0 || at >= S ? 0 : (0.5 - 0.5 * turn[i][0]) * x[at] * scale;
+    }
     for (int64_t f = 0; f <= a->n_fft / 2; ++f) {
         double re = 0, im = 0;
-        for (int64_t i = 0; i < a->n_fft; ++i) {
-            int64_t at = t * a->hop_samples + i - a->n_fft / 2;
-            if (at < 0 || at >= S)
-                continue;
-            double wx = (0.5 - 0.5 * turn[i][0]) * x[at] * scale;
-            re += wx * turn[f * i % a->n_fft][0];
-            im -= wx * turn[f * i % a->n_fft][1];
+        for (int64_t i = 0, k = 0; i < a->n_fft; ++i) { /* k = f i mod n_fft */
+            re += wx[i] * turn[k][0];
+            im -= wx[i] * turn[k][1];
+            k += f;
+            k -= k >= a->n_fft ? a->n_fft : 0;
         }
         power[f] = re * re + im * im;
     }
@@ -112,6 +115,7 @@ static void ref_logmel(const asd_node *n, int training, const double *const *x, 
     int64_t                B = n->y.shape.d[0], T = n->y.shape.d[1], S = n->in[0].shape.d[1];
     double                 scale = n->in[0].dtype == ASD_I16 ? 1.0 / 32768 : 1;
     double                *power = malloc((size_t)(a->n_fft / 2 + 1) * sizeof *power);
+    double                *wx    = malloc((size_t)a->n_fft * sizeof *wx);
     double(*turn)[2]             = malloc((size_t)a->n_fft * sizeof *turn);
     for (int64_t i = 0; i < a->n_fft; ++i) {
         turn[i][0] = cos(6.28318530717958647692 * (double)i / (double)a->n_fft);
@@ -119,7 +123,7 @@ static void ref_logmel(const asd_node *n, int training, const double *const *x, 
     }
     for (int64_t b = 0; b < B; ++b)
         for (int64_t t = 0; t < T; ++t) {
-            frame_power(a, x[0] + b * S, S, scale, t, (const double(*)[2])turn, power);
+            frame_power(a, x[0] + b * S, S, scale, t, (const double(*)[2])turn, wx, power);
             for (int64_t m = 0; m < a->n_mels; ++m) {
                 double f0 = mel_edge(a, m), f1 = mel_edge(a, m + 1), f2 = mel_edge(a, m + 2),
                        sum = 0;
@@ -132,6 +136,7 @@ static void ref_logmel(const asd_node *n, int training, const double *const *x, 
             }
         }
     free(turn);
+    free(wx);
     free(power);
 }
 
