@@ -18,10 +18,10 @@ static void set_modes(synth_clip *c, asd_rng *unit, asd_rng *level, const double
 /* --- slider ------------------------------------------------------------------------------------
  * A carriage driven to and fro by a ball screw. One stroke has the speed profile (h: 0..1)
  *   v(h) = clip((h - 0.06) / 0.14) clip((0.94 - h) / 0.14)
- * with rests at both ends. Rail noise ~ v^0.8 times the roughness at the carriage's position, which
- * is the same at each pass; the screw turns with v; the carriage knocks when it starts and stops.
- * Below the speed v_s friction falls with speed and the carriage sticks and slips: impulses every
- * few milliseconds, of size 1 - v / v_s.
+ * with rests at both ends. Rail noise ~ v^0.75 times the roughness at the carriage's position,
+ * which is the same at each pass; the screw turns with v; the carriage knocks when it starts and
+ * stops. Below the speed v_s friction falls with speed and the carriage sticks and slips: impulses
+ * every few milliseconds, of size 1 - v / v_s.
  */
 enum { RAIL = 256 };
 
@@ -29,15 +29,14 @@ typedef struct stroke_faults {
     double rub, ragged, pit; /* severities */
 } stroke_faults;
 
-/* Speed (to c->b) and impulses (added to drive) of all strokes; returns strokes a second. */
-static double slider_strokes(synth_clip *c, asd_rng *unit, double speed, stroke_faults bad,
-                             float *drive)
+/* All strokes: speed to c->b, place on the rail (0 .. 1) to c->turns, impulses added to drive. */
+static void slider_strokes(synth_clip *c, asd_rng *unit, double speed, stroke_faults bad,
+                           float *drive)
 {
     asd_rng event  = synth_rng(c, CELL_EVENTS);
     double  length = 1.05 / speed * c->rate; /* samples a stroke */
     double  slip_v = 0.25 + 0.30 * fmin(bad.rub, 2), pit_at = 0.35 + 0.3 * asd_rng_uniform(unit);
-    double  start   = -length * asd_rng_uniform(&event);
-    int64_t strokes = 0;
+    double  start = -length * asd_rng_uniform(&event);
     for (int64_t s = 0; start < (double)c->n; ++s) {
         double span       = length * (1 + 0.01 * asd_rng_normal(&event) +
                                 0.10 * bad.ragged * asd_rng_normal(&event));
@@ -45,14 +44,15 @@ static double slider_strokes(synth_clip *c, asd_rng *unit, double speed, stroke_
                wait       = 0.5 * bad.ragged * asd_rng_uniform(&event);
         double way        = s & 1 ? 0.9 : 1.0; /* back and forth differ */
         span              = fmax(span, 0.4 * length);
-        int64_t last      = (int64_t)fmin(start + span, (double)c->n);
+        int64_t last      = (int64_t)fmin(ceil(start + span), (double)c->n);
         double  next_slip = 0;
         for (int64_t i = start < 0 ? 0 : (int64_t)ceil(start); i < last; ++i) {
             double h = ((double)i - start) / span;
             double v = fmin(fmax((h - 0.06) / 0.14, 0), 1) * fmin(fmax((0.94 - h) / 0.14, 0), 1);
             if (fabs(h - pause) < 0.08) /* an irregular drive hesitates */
                 v *= 1 - fmin(wait, 0.95) * (1 + cos(SYNTH_TAU / 0.16 * (h - pause))) / 2;
-            c->b[i] = (float)(v * way * speed);
+            c->b[i]     = (float)(v * way * speed);
+            c->turns[i] = s & 1 ? 1 - h : h;
             if (v > 0.01 && v < slip_v && (double)i >= next_slip) {
                 double size = (1 - v / slip_v) * (1.2 + 7 * bad.rub) * synth_scatter(&event, 3);
                 synth_impulse(drive, c->n, (double)i, size);
@@ -67,9 +67,7 @@ static double slider_strokes(synth_clip *c, asd_rng *unit, double speed, stroke_
         synth_impulse(drive, c->n, start + (at + 0.025) * span,
                       11 * bad.pit * synth_scatter(&event, 2));
         start += span;
-        ++strokes;
     }
-    return (double)strokes;
 }
 
 void synth_slider(synth_clip *c, float *y)
@@ -88,8 +86,10 @@ void synth_slider(synth_clip *c, float *y)
     memset(c->b, 0, (size_t)c->n * sizeof *c->b);
     slider_strokes(c, &unit, speed, bad, drive);
 
-    synth_table screw;
+    synth_table screw, sine;
     synth_table_clear(&screw);
+    synth_table_clear(&sine);
+    synth_table_add(&sine, 1, 1, 0);
     static const int order[7] = {1, 2,  4, 7,
                                  8, 14, 16}; /* turn, ball returns (7), motor poles (8) */
     for (int k = 0; k < 7; ++k)
@@ -99,21 +99,20 @@ void synth_slider(synth_clip *c, float *y)
 
     double       rail   = 1.1 * synth_scatter(&level, 1.2) * c->point->load * (1 + 0.8 * bad.rub);
     double       squeal = 0.5 * bad.rub * asd_rng_uniform(&level), squeal_turn = 0;
-    double       angle = asd_rng_uniform(&level), place = 0.5;
-    synth_filter band   = synth_bandpass(c->rate, 1300, 0.5);
-    asd_rng      tone   = synth_rng(c, CELL_SHAFT);
-    synth_slow   wander = synth_slow_new(tone, c->rate, 0.1);
+    double       angle   = asd_rng_uniform(&level);
+    double       density = sqrt(3 * c->rate / 16000); /* of uniform noise: as synth_white */
+    synth_filter band    = synth_bandpass(c->rate, 1300, 0.5);
+    asd_rng      tone    = synth_rng(c, CELL_SHAFT);
+    synth_slow   wander  = synth_slow_new(tone, c->rate, 0.1);
     for (int64_t i = 0; i < c->n; ++i) {
         double v = c->b[i], hiss = asd_rng_u32(&white) * 0x1p-31 - 1; /* uniform, variance 1/3 */
-        place += v / c->rate / 1.05;
         angle += 21 * v / c->rate;
         squeal_turn += (2650 + 40 * synth_slow_next(&wander)) / c->rate;
-        int    at = (int)((place - floor(place)) * RAIL);
         double rub =
-            v > 0 ? pow(v, 0.8) * rail * rough[at] * hiss * 1.732 * sqrt(c->rate / 16000) : 0;
+            sqrt(v) * sqrt(sqrt(v)) * rail * rough[(int)(RAIL * c->turns[i])] * density * hiss;
         drive[i] += (float)(0.35 * rub);
         y[i] = (float)(synth_filter_next(&band, rub) + v * synth_table_at(&screw, angle) +
-                       squeal * v * sin(SYNTH_TAU * squeal_turn));
+                       squeal * v * synth_table_at(&sine, squeal_turn));
     }
     static const double hz[6] = {340, 760, 1400, 2300, 3600, 5200};
     synth_modes         frame;
@@ -196,17 +195,19 @@ void synth_valve(synth_clip *c, float *y)
     double       leak    = 0.22 * bad.leak;
     synth_filter jet     = synth_bandpass(c->rate, 3400 * (1 + 0.03 * asd_rng_normal(&level)), 0.7);
     synth_slow   flutter = synth_slow_new(leak_rng, c->rate, 0.05);
-    double       pull    = 0;
+    double       pull = 0, rise = 64 / c->rate, density = sqrt(3 * c->rate / 16000);
+    synth_table  coil;
+    synth_table_clear(&coil);
+    synth_table_add(&coil, 1, 1, 0);
+    synth_table_add(&coil, 2, 0.5, 0);
+    synth_table_add(&coil, 4, 0.25, 0);
     for (int64_t i = 0; i < c->n; ++i) {
-        double hiss = (asd_rng_u32(&white) * 0x1p-31 - 1) * 1.732 * sqrt(c->rate / 16000);
+        double hiss = density * (asd_rng_u32(&white) * 0x1p-31 - 1);
         double open = gate[i] + leak * (1 - gate[i]) * (1 + 0.3 * synth_slow_next(&flutter));
-        pull += (y[i] - pull) * 0.004;
+        pull += (y[i] - pull) * rise;
         turn += hum_step;
-        double u = turn - floor(turn);
-        y[i]     = (float)(air * open * synth_filter_next(&jet, hiss) +
-                       hum * pull *
-                           (cos(SYNTH_TAU * u) + 0.5 * cos(2 * SYNTH_TAU * u) +
-                            0.25 * cos(4 * SYNTH_TAU * u)));
+        y[i] = (float)(air * open * synth_filter_next(&jet, hiss) +
+                       hum * pull * synth_table_at(&coil, turn));
     }
     static const double hz[6] = {520, 1150, 1950, 3100, 4600, 6400};
     synth_modes         body;
@@ -225,6 +226,7 @@ void synth_valve(synth_clip *c, float *y)
  */
 enum { PINION = 8, REDUCTION = 9 };
 
+/* What makes this car differ from the model it is one of. */
 static asd_rng car_traits(const synth_clip *c)
 {
     asd_rng  r;
@@ -256,7 +258,7 @@ static void car_impulses(synth_clip *c, double wheel_hz, double loose, double fl
 
 void synth_toycar(synth_clip *c, float *y)
 {
-    asd_rng unit = car_traits(c), level = synth_rng(c, CELL_LEVEL);
+    asd_rng unit = synth_traits(c), car = car_traits(c), level = synth_rng(c, CELL_LEVEL);
     double  flat = synth_severity(c, 0), loose = synth_severity(c, 1), bent = synth_severity(c, 2);
     double  speed = c->point->speed * (1 + 0.02 * asd_rng_normal(&level));
     synth_shaft(synth_rng(c, CELL_SHAFT), c->rate, 118 * speed, 0.008, 0.35, c->turns, c->n);
@@ -269,11 +271,15 @@ void synth_toycar(synth_clip *c, float *y)
     synth_table_clear(&wheel);
     for (int m = 1; m <= 24; ++m) { /* commutation: multiples of 6; uneven segments: the rest */
         double a = m % 6 ? 0.06 : 0.7 / sqrt(m / 6.0);
-        synth_table_add(&motor, m, a * synth_scatter(&unit, 3) * synth_scatter(&level, 1),
+        synth_table_add(&motor, m,
+                        a * synth_scatter(&unit, 3) * synth_scatter(&car, 1) *
+                            synth_scatter(&level, 1),
                         asd_rng_uniform(&unit));
     }
     for (int m = 1; m <= 4; ++m)
-        synth_table_add(&mesh, m, 0.7 * synth_scatter(&unit, 2) * synth_scatter(&level, 1) / m,
+        synth_table_add(&mesh, m,
+                        0.7 * synth_scatter(&unit, 2) * synth_scatter(&car, 1) *
+                            synth_scatter(&level, 1) / m,
                         asd_rng_uniform(&unit));
     synth_table_add(&wheel, 1, 0.08 + 0.45 * bent, asd_rng_uniform(&unit));
     synth_table_add(&wheel, 2, 0.04 + 0.15 * bent, asd_rng_uniform(&unit));

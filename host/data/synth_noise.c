@@ -23,24 +23,25 @@ typedef struct scene {
     double knocks_s, air_s; /* a second */
 } scene;
 
+/* One factory; in the target domain the neighbours are louder, more is struck, and the roar leans
+ * to the treble. */
 static scene scene_of(uint64_t seed, asd_domain domain)
 {
     int     target = domain == ASD_TARGET;
     asd_rng r;
     scene   s = {.pole_hz = {35, 140, 560, 2240, 6400}};
-    asd_rng_init(&r, seed, ASD_RNG_SYNTH, asd_rng_hash(target ? "scene/target" : "scene/source"),
-                 CELL_SCENE);
+    asd_rng_init(&r, seed, ASD_RNG_SYNTH, asd_rng_hash("scene"), CELL_SCENE);
     for (int k = 0; k < POLES; ++k) /* equal power a pole is pink; a scene leans from it */
-        s.pole_gain[k] = sqrt(560 / s.pole_hz[k]) * synth_db((target ? 0.6 : -0.6) * (k - 2)) *
+        s.pole_gain[k] = sqrt(560 / s.pole_hz[k]) * synth_db((target ? 0.1 : -0.1) * (k - 2)) *
                          synth_scatter(&r, 1);
     s.far_gain = synth_db(asd_rng_range(&r, 2.5, 4));
     s.shared   = asd_rng_range(&r, 0.4, 0.6);
     for (int k = 0; k < NEIGHBOURS; ++k) {
         s.neighbour_hz[k]   = asd_rng_range(&r, 40, 150) * (1 + 2 * k);
-        s.neighbour_gain[k] = (target ? 0.5 : 0.35) * synth_scatter(&r, 2);
+        s.neighbour_gain[k] = (target ? 0.4 : 0.35) * synth_scatter(&r, 2);
     }
-    s.knocks_s = target ? 0.5 : 0.3;
-    s.air_s    = target ? 0.06 : 0.04;
+    s.knocks_s = target ? 0.4 : 0.3;
+    s.air_s    = target ? 0.05 : 0.04;
     return s;
 }
 
@@ -50,7 +51,7 @@ static void roar(const scene *s, asd_rng shape, double rate, float *x, int64_t n
     double keep[POLES], gain[POLES], y[POLES] = {0};
     for (int k = 0; k < POLES; ++k) {
         keep[k] = exp(-SYNTH_TAU * s->pole_hz[k] / rate);
-        gain[k] = (1 - keep[k]) * s->pole_gain[k] * synth_scatter(&shape, 1.2);
+        gain[k] = (1 - keep[k]) * s->pole_gain[k] * synth_scatter(&shape, 2);
     }
     for (int64_t i = 0; i < n; ++i) {
         double sum = 0;
@@ -182,9 +183,10 @@ void synth_noise(uint64_t seed, uint64_t key, asd_domain domain, const synth_roo
     asd_rng_init(&swell, seed, ASD_RNG_SYNTH, key, CELL_NOISE_MODULATION);
     synth_slow slow = synth_slow_new(swell, rate, 1.2);
     for (int64_t i = 0; i < n; ++i) {
-        double g    = gain * fmax(1 + 0.15 * synth_slow_next(&slow), 0.3);
-        near_mic[i] = (float)(g * near_mic[i]);
-        far_mic[i]  = (float)(g * s.far_gain * far_mic[i]);
+        double swing = 1 + 0.15 * synth_slow_next(&slow); /* 5 sigma stay above 0.25 */
+        double g     = gain * (swing > 0.25 ? swing : 0.25);
+        near_mic[i]  = (float)(g * near_mic[i]);
+        far_mic[i]   = (float)(g * s.far_gain * far_mic[i]);
     }
     asd_rng_init(&r, seed, ASD_RNG_SYNTH, key, CELL_SCENE);
     neighbours(&s, r, seed, key, rate, gain, near_mic, far_mic, n);

@@ -54,7 +54,7 @@ static void fan_tables(synth_clip *c, asd_rng *unit, synth_table *tone, synth_ta
 void synth_fan(synth_clip *c, float *y)
 {
     asd_rng     unit = synth_traits(c), level = synth_rng(c, CELL_LEVEL);
-    synth_table tone, swell, motor;
+    synth_table tone, swell, motor, mains;
     double      blocked = synth_severity(c, 2);
     double speed = c->point->speed * (1 + 0.012 * asd_rng_normal(&level)) * (1 - 0.02 * blocked);
     synth_shaft(synth_rng(c, CELL_SHAFT), c->rate, 24 * speed, 0.004, 0.4, c->turns, c->n);
@@ -62,6 +62,8 @@ void synth_fan(synth_clip *c, float *y)
 
     /* Motor: magnetic pull at twice the mains frequency, and its slots. */
     synth_table_clear(&motor);
+    synth_table_clear(&mains);
+    synth_table_add(&mains, 1, 1, 0);
     double slots = 0.05 * synth_scatter(&unit, 2);
     synth_table_add(&motor, 24, slots, 0.2);
     synth_table_add(&motor, 48, 0.5 * slots, 0.7);
@@ -71,7 +73,7 @@ void synth_fan(synth_clip *c, float *y)
     double low_gain  = air_gain * (1 + 0.9 * blocked) * c->point->load;
     double high_gain = 0.5 * air_gain * synth_scatter(&level, 1.0);
     double hum       = 0.06 * synth_scatter(&level, 2);
-    double hum_step = SYNTH_TAU * 100 / c->rate, hum_turn = SYNTH_TAU * asd_rng_uniform(&level);
+    double hum_step = 100 / c->rate, hum_turn = asd_rng_uniform(&level);
 
     asd_rng white = synth_rng(c, CELL_WHITE);
     synth_white(&white, c->rate, c->a, c->n);
@@ -85,7 +87,7 @@ void synth_fan(synth_clip *c, float *y)
         air *= (1 + synth_table_at(&swell, c->turns[i])) * (1 + 0.06 * synth_slow_next(&gust));
         y[i]    = (float)(air + tone_gain * synth_table_at(&tone, c->turns[i]) +
                        synth_table_at(&motor, c->turns[i]) +
-                       hum * sin(hum_turn + hum_step * (double)i));
+                       hum * synth_table_at(&mains, hum_turn += hum_step));
         c->b[i] = y[i];
     }
     /* The casing rings along. */
@@ -164,8 +166,9 @@ void synth_gearbox(synth_clip *c, float *y)
         double f2  = synth_table_at(&mesh_2, TEETH_3 * n2 + 8 + 0.4 * mod);
         double l   = force * (1 + 0.08 * synth_slow_next(&load));
         double rub = friction * c->a[i] * (1 + 0.3 * f1);
-        drive[i]   = (float)(l * (f1 * (1 + mod) * (1 - fmin(hit, 0.9)) + f2 * (1 + mod)) + rub);
-        if (floor(n1) > floor(last)) /* the next tooth takes over with a knock */
+        drive[i] =
+            (float)(l * (f1 * (1 + mod) * (1 - (hit < 0.9 ? hit : 0.9)) + f2 * (1 + mod)) + rub);
+        if ((int64_t)n1 > (int64_t)last) /* the next tooth takes over with a knock */
             drive[i] += (float)(crack * l * 9 * synth_scatter(&event, 2));
         last = n1;
     }
