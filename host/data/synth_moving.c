@@ -92,10 +92,12 @@ void synth_slider(synth_clip *c, float *y)
     synth_table_add(&sine, 1, 1, 0);
     static const int order[7] = {1, 2,  4, 7,
                                  8, 14, 16}; /* turn, ball returns (7), motor poles (8) */
-    for (int k = 0; k < 7; ++k)
+    for (int k = 0; k < 7; ++k) {
+        double turn = asd_rng_uniform(&unit); /* C leaves the order of a call's arguments open */
         synth_table_add(&screw, order[k],
                         0.5 * synth_scatter(&unit, 3) * synth_scatter(&level, 1.2) / (1 + 0.4 * k),
-                        asd_rng_uniform(&unit));
+                        turn);
+    }
 
     double       rail   = 1.1 * synth_scatter(&level, 1.2) * c->point->load * (1 + 0.8 * bad.rub);
     double       squeal = 0.5 * bad.rub * asd_rng_uniform(&level), squeal_turn = 0;
@@ -270,17 +272,18 @@ void synth_toycar(synth_clip *c, float *y)
     synth_table_clear(&mesh);
     synth_table_clear(&wheel);
     for (int m = 1; m <= 24; ++m) { /* commutation: multiples of 6; uneven segments: the rest */
-        double a = m % 6 ? 0.06 : 0.7 / sqrt(m / 6.0);
-        synth_table_add(&motor, m,
-                        a * synth_scatter(&unit, 3) * synth_scatter(&car, 1) *
-                            synth_scatter(&level, 1),
-                        asd_rng_uniform(&unit));
+        double a = m % 6 ? 0.06 : 0.7 / sqrt(m / 6.0), turn = asd_rng_uniform(&unit);
+        synth_table_add(
+            &motor, m,
+            a * synth_scatter(&unit, 3) * synth_scatter(&car, 1) * synth_scatter(&level, 1), turn);
     }
-    for (int m = 1; m <= 4; ++m)
+    for (int m = 1; m <= 4; ++m) {
+        double turn = asd_rng_uniform(&unit);
         synth_table_add(&mesh, m,
                         0.7 * synth_scatter(&unit, 2) * synth_scatter(&car, 1) *
                             synth_scatter(&level, 1) / m,
-                        asd_rng_uniform(&unit));
+                        turn);
+    }
     synth_table_add(&wheel, 1, 0.08 + 0.45 * bent, asd_rng_uniform(&unit));
     synth_table_add(&wheel, 2, 0.04 + 0.15 * bent, asd_rng_uniform(&unit));
 

@@ -98,8 +98,10 @@ static void neighbours(const scene *s, asd_rng r, uint64_t seed, uint64_t key, d
         if (!runs)
             continue;
         synth_table_clear(&tone);
-        for (int m = 1; m <= 8; ++m)
-            synth_table_add(&tone, m, synth_scatter(&own, 3) / m, asd_rng_uniform(&own));
+        for (int m = 1; m <= 8; ++m) {
+            double phase = asd_rng_uniform(&own);
+            synth_table_add(&tone, m, synth_scatter(&own, 3) / m, phase);
+        }
         double     turn = asd_rng_uniform(&own), lag = asd_rng_uniform(&own);
         double     hz    = s->neighbour_hz[k] * (1 + 0.02 * asd_rng_normal(&own));
         synth_slow speed = synth_slow_new(own, rate, 0.6);

@@ -92,9 +92,11 @@ void synth_fan(synth_clip *c, float *y)
     }
     /* The casing rings along. */
     synth_modes casing = {0};
-    for (int k = 0; k < 4; ++k)
-        synth_modes_set(&casing, k, c->rate, (210 + 330 * k) * (1 + 0.1 * asd_rng_normal(&unit)),
-                        0.012, 0.03 * synth_scatter(&unit, 3));
+    for (int k = 0; k < 4; ++k) {
+        double gain = 0.03 * synth_scatter(&unit, 3);
+        double hz   = (210 + 330 * k) * (1 + 0.1 * asd_rng_normal(&unit));
+        synth_modes_set(&casing, k, c->rate, hz, 0.012, gain);
+    }
     synth_modes_run(&casing, c->b, y, c->n);
     c->facts->shaft_hz  = mean_hz(c);
     c->facts->tone_hz   = BLADES * c->facts->shaft_hz;
@@ -115,8 +117,10 @@ enum { TEETH_1 = 23, TEETH_2 = 47, TEETH_3 = 19, TEETH_4 = 61, MESH_HARMONICS = 
 static void wheel_modulation(asd_rng *unit, double size, synth_table *t)
 {
     synth_table_clear(t);
-    for (int k = 1; k <= 4; ++k)
-        synth_table_add(t, k, size * synth_scatter(unit, 2) / k, asd_rng_uniform(unit));
+    for (int k = 1; k <= 4; ++k) {
+        double turn = asd_rng_uniform(unit); /* C leaves the order of a call's arguments open */
+        synth_table_add(t, k, size * synth_scatter(unit, 2) / k, turn);
+    }
 }
 
 static void gear_modes(synth_clip *c, asd_rng *unit, synth_modes *housing)
@@ -220,10 +224,12 @@ void synth_bearing(synth_clip *c, float *y)
     synth_table shaft, swell;
     synth_table_clear(&shaft);
     synth_table_clear(&swell);
-    for (int k = 1; k <= 6; ++k)
+    for (int k = 1; k <= 6; ++k) {
+        double turn = asd_rng_uniform(&unit);
         synth_table_add(&shaft, k,
                         1.3 * synth_scatter(&unit, 3) * synth_scatter(&level, 1.2) / pow(k, 0.8),
-                        asd_rng_uniform(&unit));
+                        turn);
+    }
     synth_table_add(&swell, 1, 0.12, asd_rng_uniform(&unit));
     synth_table_add(&swell, 2, 0.06, asd_rng_uniform(&unit));
 
