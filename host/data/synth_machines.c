@@ -41,7 +41,7 @@ const synth_machine synth_machines[] = {
                     {"spd_1_load_2", 0.9, 1.0},
                     {"spd_2_load_1", 1.0, 0.8},
                     {"spd_2_load_2", 1.0, 1.0}},
-     .target     = {{"spd_3_load_1", 1.04, 0.8}, {"spd_3_load_3", 1.04, 1.1}}},
+     .target     = {{"spd_3_load_1", 0.96, 0.8}, {"spd_3_load_3", 0.96, 1.1}}},
     {.name             = "slider",
      .render           = synth_slider,
      .hides_attributes = 1,

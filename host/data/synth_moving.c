@@ -99,7 +99,7 @@ void synth_slider(synth_clip *c, float *y)
                         turn);
     }
 
-    double       rail   = 1.1 * synth_scatter(&level, 1.2) * c->point->load * (1 + 0.8 * bad.rub);
+    double       rail   = 1.1 * synth_scatter(&level, 1.2) * c->point->load * (1 + 1.2 * bad.rub);
     double       squeal = 0.5 * bad.rub * asd_rng_uniform(&level), squeal_turn = 0;
     double       angle   = asd_rng_uniform(&level);
     double       density = sqrt(3 * c->rate / 16000); /* of uniform noise: as synth_white */

@@ -137,7 +137,7 @@ void synth_gearbox(synth_clip *c, float *y)
 {
     asd_rng unit = synth_traits(c), level = synth_rng(c, CELL_LEVEL);
     double  crack = synth_severity(c, 0), wear = synth_severity(c, 1), skew = synth_severity(c, 2);
-    double  speed = c->point->speed * (1 + 0.008 * asd_rng_normal(&level));
+    double  speed = c->point->speed * (1 + 0.015 * asd_rng_normal(&level));
     double  force = pow(c->point->load, 0.8) * synth_scatter(&level, 1.2);
     synth_shaft(synth_rng(c, CELL_SHAFT), c->rate, 24 * speed, 0.003, 0.25, c->turns, c->n);
 
