@@ -29,8 +29,10 @@ static hall hall_of(uint64_t seed, asd_domain domain)
 {
     asd_rng r;
     asd_rng_init(&r, seed, ASD_RNG_SYNTH, asd_rng_hash("hall"), CELL_ROOM);
-    hall h = {
-        .size = {asd_rng_range(&r, 9, 13), asd_rng_range(&r, 7.5, 10), asd_rng_range(&r, 3.5, 5)}};
+    hall h; /* one draw a statement: C leaves the order inside braces open */
+    h.size[0]    = asd_rng_range(&r, 9, 13);
+    h.size[1]    = asd_rng_range(&r, 7.5, 10);
+    h.size[2]    = asd_rng_range(&r, 3.5, 5);
     double v     = h.size[0] * h.size[1] * h.size[2];
     double s     = 2 * (h.size[0] * h.size[1] + h.size[1] * h.size[2] + h.size[0] * h.size[2]);
     h.t60        = asd_rng_range(&r, 0.35, 0.5) * (domain == ASD_TARGET ? 1.2 : 1);
@@ -106,13 +108,15 @@ asd_status synth_room_init(synth_room *room, uint64_t seed, const char *machine,
     /* Both domains use the same spots; in the target domain the microphones stand farther off. */
     snprintf(name, sizeof name, "placement/%s/%d", machine, placement);
     asd_rng_init(&r, seed, ASD_RNG_SYNTH, asd_rng_hash(name), CELL_ROOM);
-    hall   hl        = hall_of(seed, domain);
-    double source[3] = {hl.size[0] * asd_rng_range(&r, 0.35, 0.65),
-                        hl.size[1] * asd_rng_range(&r, 0.35, 0.65), asd_rng_range(&r, 0.7, 1.1)};
+    hall   hl = hall_of(seed, domain);
+    double source[3], distance[2];
+    source[0]      = hl.size[0] * asd_rng_range(&r, 0.35, 0.65);
+    source[1]      = hl.size[1] * asd_rng_range(&r, 0.35, 0.65);
+    source[2]      = asd_rng_range(&r, 0.7, 1.1);
     double stretch = domain == ASD_TARGET ? 1.05 : 1.0, turn = SYNTH_TAU * asd_rng_uniform(&r);
-    double distance[2] = {stretch * asd_rng_range(&r, 0.3, 0.42),
-                          stretch * asd_rng_range(&r, 2.2, 3.0)};
-    room->taps         = (int64_t)fmin(0.3 * rate, SYNTH_MAX_TAPS);
+    distance[0] = stretch * asd_rng_range(&r, 0.3, 0.42);
+    distance[1] = stretch * asd_rng_range(&r, 2.2, 3.0);
+    room->taps  = (int64_t)fmin(0.3 * rate, SYNTH_MAX_TAPS);
     room->far_delay_s =
         (distance[1] - distance[0]) / SOUND_M_S * cos(SYNTH_TAU * asd_rng_uniform(&r));
 

@@ -46,7 +46,6 @@ struct asd_plan {
     int            n;
     char          *base;
     size_t         bytes;
-    float         *loss_grad;
     asd_step       step;
     int            check;
 };
@@ -286,10 +285,8 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
                 c->call.x[k].g = NULL;
         }
     }
-    if (loss != ASD_NO_VAL) {
-        p->loss_grad  = p->value[loss].tensor.g;
-        *p->loss_grad = 1;
-    }
+    if (loss != ASD_NO_VAL)
+        *p->value[loss].tensor.g = 1;
 }
 
 static asd_status prepare_calls(const asd_tape *t, asd_plan *p)
