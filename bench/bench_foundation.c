@@ -212,22 +212,22 @@ static void op_open(op_bench *o, const asd_op *op, const asd_case *c)
         o->call.x[k]       = (asd_tensor){
                   take(bytes_of(c->in[k]), 1),
             differentiable ? take((size_t)asd_count(c->in[k].shape), sizeof(float)) : NULL,
-                  c->in[k].dtype, c->in[k].shape};
+                  c->in[k].dtype, c->in[k].dtype, c->in[k].shape};
         fill(&r, c, k, o->call.x[k].x);
     }
     o->call.y = (asd_tensor){take(bytes_of(o->node.y), 1),
                              take((size_t)asd_count(o->node.y.shape), sizeof(float)),
-                             o->node.y.dtype, o->node.y.shape};
+                             o->node.y.dtype, o->node.y.dtype, o->node.y.shape};
     for (int64_t i = 0; i < asd_count(o->node.y.shape); ++i)
-        o->call.y.g[i] = (float)asd_rng_normal(&r);
-    if (op->prepare)
-        fail(op->name, op->prepare(&o->call));
+        ((float *)o->call.y.g)[i] = (float)asd_rng_normal(&r);
+    if (op->prepare[ASD_CPU])
+        fail(op->name, op->prepare[ASD_CPU](&o->call));
 }
 
 static void op_close(op_bench *o)
 {
-    if (o->op->release)
-        o->op->release(&o->call);
+    if (o->op->release[ASD_CPU])
+        o->op->release[ASD_CPU](&o->call);
     for (int k = 0; k < o->call.n_in; ++k) {
         free(o->call.x[k].x);
         free(o->call.x[k].g);

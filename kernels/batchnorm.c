@@ -170,8 +170,8 @@ static void bwd_block(const asd_call *call, int64_t block)
         memset(dw + o, 0, (size_t)columns * sizeof *dw);
     if (db && !call->acc[2])
         memset(db + o, 0, (size_t)columns * sizeof *db);
-    column_gradients((const float *)call->x[0].x + o, call->y.g + o, R, C, columns, saved + o,
-                     saved + C + o, (const float *)call->x[1].x + o, dx ? dx + o : NULL,
+    column_gradients((const float *)call->x[0].x + o, (const float *)call->y.g + o, R, C, columns,
+                     saved + o, saved + C + o, (const float *)call->x[1].x + o, dx ? dx + o : NULL,
                      call->acc[0], dw ? dw + o : NULL, db ? db + o : NULL);
 }
 

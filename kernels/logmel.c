@@ -278,8 +278,8 @@ const asd_op asd_op_logmel = {
     .n_in    = 1,
     .infer   = logmel_infer,
     .fwd     = {logmel_fwd_cpu},
-    .prepare = logmel_prepare,
-    .release = logmel_release,
+    .prepare = {logmel_prepare},
+    .release = {logmel_release},
     .flops   = logmel_flops,
     .cases   = logmel_cases,
 };

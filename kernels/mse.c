@@ -87,11 +87,11 @@ static void bwd_chunk(void *ctx, int64_t chunk)
     const asd_call *c = ctx;
     int64_t         o = chunk * CHUNK, n = chunk_size(c, chunk);
     const float    *p = (const float *)c->x[0].x + o, *t = (const float *)c->x[1].x + o;
-    float           scale = (float)(2.0 * (double)*c->y.g / (double)asd_count(c->x[0].shape));
+    float scale = (float)(2.0 * (double)*(const float *)c->y.g / (double)asd_count(c->x[0].shape));
     if (c->x[0].g)
-        scaled_difference(p, t, scale, c->x[0].g + o, n, c->acc[0]);
+        scaled_difference(p, t, scale, (float *)c->x[0].g + o, n, c->acc[0]);
     if (c->x[1].g)
-        scaled_difference(p, t, -scale, c->x[1].g + o, n, c->acc[1]);
+        scaled_difference(p, t, -scale, (float *)c->x[1].g + o, n, c->acc[1]);
 }
 
 static asd_status mse_bwd_cpu(const asd_call *c)

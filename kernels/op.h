@@ -10,7 +10,8 @@
  *   3. Parameter gradients always add: the step opens with one memset of the gradient block.
  *   4. bwd reads only what `keeps` names; the rest of the forward's memory may have been reused.
  *   5. No allocation, no synchronisation, no host read: what CUDA capture forbids is forbidden
- * everywhere. What must be allocated (tables, FFT plans) is made once in `prepare`.
+ * everywhere. What must be allocated (tables, FFT plans) is made once in `prepare`. On CUDA every
+ * pointer of a call but attr and state is device memory, and all work goes to c->stream.
  *   6. Tensors are dense and row-major; memory is 64-byte aligned.
  *   7. Attributes are fixed at plan time; what changes per step is read from *step.
  *   8. Same seed, same bits, for any number of threads: no float atomics, chunks as in base/par.h.
@@ -30,12 +31,14 @@ extern "C" {
 enum { ASD_MAX_IN = 8, ASD_MAX_DIMS = 4 };
 
 typedef enum asd_backend { ASD_CPU, ASD_CUDA, ASD_NBACKENDS } asd_backend;
-typedef enum asd_dtype { ASD_F32, ASD_I16, ASD_I32, ASD_NDTYPES } asd_dtype;
+typedef enum asd_dtype { ASD_F32, ASD_I16, ASD_I32, ASD_BF16, ASD_NDTYPES } asd_dtype;
 
 static inline size_t asd_dtype_size(asd_dtype t)
 {
-    return t == ASD_I16 ? 2 : 4;
+    return t == ASD_I16 || t == ASD_BF16 ? 2 : 4;
 }
+
+const char *asd_dtype_name(asd_dtype t); /* "f32", "i16", "i32", "bf16" */
 
 typedef struct asd_shape {
     int     n;               /* dimensions used */
@@ -73,11 +76,12 @@ static inline int64_t asd_rows(asd_shape s)
 const char *asd_shape_text(asd_shape s, char *buf, size_t size);
 int         asd_shape_equal(asd_shape a, asd_shape b);
 
-/* A view: the memory belongs to a plan's arena or to a parameter store. */
+/* A view: the memory belongs to a plan's arena or to a parameter store. The gradient of an
+ * activation has the activation's dtype; parameters collect theirs in fp32 whatever they are. */
 typedef struct asd_tensor {
     void     *x; /* values */
-    float    *g; /* gradient, same shape; NULL where none flows */
-    asd_dtype dtype;
+    void     *g; /* gradient, same shape; NULL where none flows */
+    asd_dtype dtype, g_dtype;
     asd_shape shape;
 } asd_tensor;
 
@@ -94,7 +98,8 @@ typedef struct asd_step {
     float    lr;
 } asd_step;
 
-typedef struct asd_op asd_op;
+typedef struct asd_op     asd_op;
+typedef struct asd_stream asd_stream;
 
 /* A recorded op, before memory exists. `infer` reads in[] and fills the rest. */
 typedef struct asd_node {
@@ -121,7 +126,7 @@ typedef struct asd_call {
     void           *work;
     void           *state; /* made by op->prepare, freed by op->release */
     const asd_step *step;
-    void           *stream; /* CUDA stream; NULL on the CPU */
+    asd_stream     *stream; /* cuda/gpu.h; NULL on the CPU */
 } asd_call;
 
 typedef asd_status (*asd_kernel)(const asd_call *c);
@@ -155,13 +160,17 @@ struct asd_op {
     asd_status (*infer)(asd_node *n);
     asd_kernel fwd[ASD_NBACKENDS]; /* [ASD_CPU] must exist */
     asd_kernel bwd[ASD_NBACKENDS]; /* all NULL: a gradient may not pass */
-    asd_status (*prepare)(
-        asd_call *c); /* once at plan time, may allocate c->state; NULL if nothing to do */
-    void (*release)(asd_call *c); /* frees c->state; NULL if there is none */
-    unsigned keeps;               /* what bwd reads of the forward besides `saved` */
-    unsigned no_grad;             /* bit k: input k has no gradient (indices, running statistics) */
+    /* once at plan time, may allocate c->state; NULL if nothing to do */
+    asd_status (*prepare[ASD_NBACKENDS])(asd_call *c);
+    void (*release[ASD_NBACKENDS])(asd_call *c); /* frees c->state; NULL if there is none */
+    unsigned keeps;                              /* what bwd reads of the forward besides `saved` */
+    unsigned no_grad; /* bit k: input k has no gradient (indices, running statistics) */
     unsigned updates; /* bit k: training fwd writes input k in place (running statistics) */
+    unsigned bf16;    /* bit k: input k may be ASD_BF16 on CUDA. A bf16 run of a case makes all of
+                       * them bf16; y takes the dtype that infer says */
     double (*flops)(const asd_node *n, int backward); /* for benchmarks; NULL = memory only */
+    double (*bytes)(const asd_node *n, int backward); /* memory traffic at the least; NULL = every
+                                                       * input, output and gradient once */
     const asd_case *cases;
 };
 
@@ -169,9 +178,19 @@ struct asd_op {
 extern const asd_op *const asd_ops[];
 const asd_op              *asd_op_find(const char *name); /* NULL if unknown */
 
-#define OP(name) extern const asd_op asd_op_##name;
+#define OP(name)                                                                                   \
+    extern const asd_op asd_op_##name;                                                             \
+    asd_status          name##_fwd_cuda(const asd_call *c);                                        \
+    asd_status          name##_bwd_cuda(const asd_call *c);
 #include "kernels/ops.def"
 #undef OP
+
+/* The CUDA function of a descriptor, or NULL in a build without CUDA, which needs no stubs so. */
+#ifdef ASD_WITH_CUDA
+#define ASD_CUDA_FN(f) f
+#else
+#define ASD_CUDA_FN(f) NULL
+#endif
 
 /* --- attributes --- */
 

@@ -19,6 +19,13 @@ const asd_op *asd_op_find(const char *name)
     return NULL;
 }
 
+const char *asd_dtype_name(asd_dtype t)
+{
+    static const char *const names[ASD_NDTYPES] = {
+        [ASD_F32] = "f32", [ASD_I16] = "i16", [ASD_I32] = "i32", [ASD_BF16] = "bf16"};
+    return names[t];
+}
+
 int asd_shape_equal(asd_shape a, asd_shape b)
 {
     if (a.n != b.n)

@@ -53,8 +53,8 @@ static void bwd_chunk(void *ctx, int64_t chunk)
 {
     const asd_call *c = ctx;
     int64_t         o = chunk * CHUNK;
-    relu_backward((const float *)c->y.x + o, c->y.g + o, c->x[0].g + o, chunk_size(c, chunk),
-                  c->acc[0]);
+    relu_backward((const float *)c->y.x + o, (const float *)c->y.g + o, (float *)c->x[0].g + o,
+                  chunk_size(c, chunk), c->acc[0]);
 }
 
 static asd_status relu_fwd_cpu(const asd_call *c)

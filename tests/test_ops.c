@@ -121,7 +121,7 @@ static void rig_new(rig *r, const asd_op *op, const asd_case *c)
     for (int k = 0; k < c->n_in; ++k) {
         int64_t n    = asd_count(c->in[k].shape);
         r->call.x[k] = (asd_tensor){guard_new(&r->x[k], bytes_of(c->in[k])), NULL, c->in[k].dtype,
-                                    c->in[k].shape};
+                                    c->in[k].dtype, c->in[k].shape};
         r->ref[k]    = malloc((size_t)n * sizeof(double));
         r->fresh[k]  = malloc(bytes_of(c->in[k]));
         for (int64_t i = 0; i < n; ++i) {
@@ -130,14 +130,14 @@ static void rig_new(rig *r, const asd_op *op, const asd_case *c)
         }
         memcpy(r->fresh[k], r->call.x[k].x, bytes_of(c->in[k]));
     }
-    r->call.y =
-        (asd_tensor){guard_new(&r->y, bytes_of(r->node.y)), NULL, r->node.y.dtype, r->node.y.shape};
+    r->call.y     = (asd_tensor){guard_new(&r->y, bytes_of(r->node.y)), NULL, r->node.y.dtype,
+                                 r->node.y.dtype, r->node.y.shape};
     r->call.saved = guard_new(&r->saved, r->node.saved_bytes);
     r->call.work  = guard_new(&r->work, r->node.fwd_work_bytes);
     guard_new(&r->bwd_work, r->node.bwd_work_bytes);
     r->y_ref = malloc((size_t)asd_count(r->node.y.shape) * sizeof(double));
-    if (op->prepare)
-        assert_ok(op->prepare(&r->call));
+    if (op->prepare[ASD_CPU])
+        assert_ok(op->prepare[ASD_CPU](&r->call));
 }
 
 static void rig_check(const rig *r)
@@ -157,8 +157,8 @@ static void rig_check(const rig *r)
 
 static void rig_free(rig *r)
 {
-    if (r->op->release)
-        r->op->release(&r->call);
+    if (r->op->release[ASD_CPU])
+        r->op->release[ASD_CPU](&r->call);
     for (int k = 0; k < r->c->n_in; ++k) {
         guard_free(&r->x[k]);
         guard_free(&r->g[k]);
@@ -333,7 +333,7 @@ static void check_backward(rig *r)
     asd_rng_init(&rng, 3, ASD_RNG_TEST, 0, 0);
     r->call.y.g = guard_new(&r->dy, (size_t)ny * sizeof(float));
     for (int64_t j = 0; j < ny; ++j)
-        dy[j] = (double)(r->call.y.g[j] = (float)asd_rng_normal(&rng));
+        dy[j] = (double)(((float *)r->call.y.g)[j] = (float)asd_rng_normal(&rng));
     for (int k = 0; k < r->c->n_in; ++k) {
         if (!has_grad(r, k))
             continue;
@@ -384,7 +384,7 @@ static void check_backward_bits(rig *r)
     asd_rng_init(&rng, 3, ASD_RNG_TEST, 0, 0);
     r->call.y.g = guard_new(&r->dy, (size_t)asd_count(r->node.y.shape) * sizeof(float));
     for (int64_t j = 0; j < asd_count(r->node.y.shape); ++j)
-        r->call.y.g[j] = (float)asd_rng_normal(&rng);
+        ((float *)r->call.y.g)[j] = (float)asd_rng_normal(&rng);
     for (int k = 0; k < r->c->n_in; ++k)
         if (has_grad(r, k)) {
             dx[k]    = guard_new(&r->g[k], (size_t)asd_count(r->c->in[k].shape) * sizeof(float));
@@ -439,8 +439,8 @@ static void test_table(void **state)
         assert_ptr_equal(asd_op_find((*op)->name), *op);
         int small = 0;
         for (const asd_case *c = (*op)->cases; c->name; ++c)
-            small +=
-                !c->bench && (c->inference == 0 || !(*op)->bwd[ASD_CPU]) + ((*op)->prepare != NULL);
+            small += !c->bench && (c->inference == 0 || !(*op)->bwd[ASD_CPU]) +
+                                      ((*op)->prepare[ASD_CPU] != NULL);
         if (!small)
             fail_msg("%s has no small case that checks its backward", (*op)->name);
     }

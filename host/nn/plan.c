@@ -259,7 +259,7 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
         const asd_value *tv = &t->value[v];
         asd_tensor      *x  = &p->value[v].tensor;
         *x = (asd_tensor){address(p, &p->value[v].x), address(p, &p->value[v].g), tv->spec.dtype,
-                          tv->spec.shape};
+                          tv->spec.dtype, tv->spec.shape};
         if (tv->param >= 0) {
             const asd_param *q = &t->params->param[tv->param];
             x->x               = asd_params_value(t->params, tv->param);
@@ -286,15 +286,15 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
         }
     }
     if (loss != ASD_NO_VAL)
-        *p->value[loss].tensor.g = 1;
+        *(float *)p->value[loss].tensor.g = 1;
 }
 
 static asd_status prepare_calls(const asd_tape *t, asd_plan *p)
 {
     for (int i = 0; i < p->n; ++i) {
         p->call[i].call.attr = t->node[p->call[i].node].n.attr;
-        if (p->call[i].call.op->prepare)
-            ASD_TRY(p->call[i].call.op->prepare(&p->call[i].call));
+        if (p->call[i].call.op->prepare[p->backend])
+            ASD_TRY(p->call[i].call.op->prepare[p->backend](&p->call[i].call));
     }
     return ASD_OK;
 }
@@ -380,8 +380,8 @@ void asd_plan_free(asd_plan *p)
     if (!p)
         return;
     for (int i = 0; i < p->n; ++i)
-        if (p->call[i].call.op && p->call[i].call.op->release)
-            p->call[i].call.op->release(&p->call[i].call);
+        if (p->call[i].call.op && p->call[i].call.op->release[p->backend])
+            p->call[i].call.op->release[p->backend](&p->call[i].call);
     free(p->call);
     free(p->value);
     free(p->base);
