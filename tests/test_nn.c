@@ -362,7 +362,7 @@ static void test_layout_of_file(void **state)
     for (int i = 0; i < 5; ++i) {
         json_t *t = json_object_get(root, whole[i].name), *o = json_object_get(t, "data_offsets"),
                *shape                    = json_object_get(t, "shape");
-        static const char *const names[] = {"F32", "I16", "I32"};
+        static const char *const names[] = {"F32", "I16", "I32", "BF16"};
         size_t bytes = (size_t)asd_count(whole[i].shape) * asd_dtype_size(whole[i].dtype);
         assert_string_equal(json_string_value(json_object_get(t, "dtype")), names[whole[i].dtype]);
         assert_int_equal(json_array_size(shape), whole[i].shape.n);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static const char *const dtype_name[ASD_NDTYPES] = {
-    [ASD_F32] = "F32", [ASD_I16] = "I16", [ASD_I32] = "I32"};
+    [ASD_F32] = "F32", [ASD_I16] = "I16", [ASD_I32] = "I32", [ASD_BF16] = "BF16"};
 enum { MAX_HEADER = 100 << 20 }; /* the reference implementation's limit */
 
 /* --- writing --- */
@@ -158,8 +158,8 @@ static asd_status read_tensor(const asd_safetensors *s, const char *name, const 
     while (type < ASD_NDTYPES && !(dtype && !strcmp(dtype, dtype_name[type])))
         ++type;
     if (type == ASD_NDTYPES)
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: dtype %s, want F32, I32 or I16", s->path, name,
-                        dtype ? dtype : "missing");
+        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: dtype %s, want F32, BF16, I32 or I16", s->path,
+                        name, dtype ? dtype : "missing");
     t->dtype = (asd_dtype)type;
     ASD_TRY(read_shape(s, name, json_object_get(json, "shape"), &t->shape));
     if (json_array_size(offsets) != 2 || !json_is_integer(json_array_get(offsets, 0)) ||
