@@ -443,7 +443,7 @@ static const struct {
     {"{\"a\":1}", 0, "dtype missing"},
     {"{\"a\":{}}", 0, "dtype missing"},
     {"{\"a\":" T("F64", "[1]", "[0,8]") "}", 8, "tensor a: dtype F64"},
-    {"{\"a\":" T("BF16", "[1]", "[0,2]") "}", 2, "tensor a: dtype BF16"},
+    {"{\"a\":" T("F8_E4M3", "[1]", "[0,2]") "}", 2, "tensor a: dtype F8_E4M3"},
     {"{\"a\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "tensor a: dtype missing"},
     {"{\"a\":" T("F32", "[2]", "[0,8]") "}", 7, "outside 0 .. 7"},
     {"{\"a\":" T("F32", "[2]", "[0,8]") "}", 9, "9 bytes of data, its tensors hold 8"},
