@@ -32,9 +32,9 @@ typedef struct asd_graph  asd_graph; /* captured work, ready to launch again */
 
 typedef struct asd_gpu_info {
     char    name[128];
-    int     major, minor;            /* compute capability */
-    int     sms;                     /* streaming multiprocessors */
-    size_t  total_bytes, free_bytes; /* memory; free at the time of asking */
+    int     major, minor;                                  /* compute capability */
+    int     sms;                                           /* streaming multiprocessors */
+    size_t  total_bytes, free_bytes;                       /* memory; free at the time of asking */
     int64_t sm_clock_hz, memory_clock_hz, memory_bus_bits; /* highest clocks; 0 = not told */
     int64_t l2_bytes;
     int     driver_version, runtime_version; /* as CUDA counts: 13000 = 13.0 */

@@ -38,7 +38,7 @@ static __device__ __forceinline__ float to_f32(bf16 x)
 }
 /* Rounds to nearest, ties to even. */
 template <typename T> static __device__ __forceinline__ T from_f32(float x);
-template <> __device__ __forceinline__ float from_f32<float>(float x)
+template <> __device__ __forceinline__ float              from_f32<float>(float x)
 {
     return x;
 }

@@ -15,7 +15,7 @@ template <typename T> using shared_ptr = T *;
 /* One per kernel; all dynamic shared memory of the launch. Templates may ask for different T. */
 #define ASD_DYNAMIC_SHARED(T, name)                                                                \
     extern __shared__ __align__(128) unsigned char asd_dynamic_shared[];                           \
-    T *name = reinterpret_cast<T *>(asd_dynamic_shared)
+    T                                             *name = reinterpret_cast<T *>(asd_dynamic_shared)
 
 static __device__ __forceinline__ float asd_bf16_to_f32(bf16 x)
 {
@@ -39,8 +39,8 @@ template <typename... Formal, typename... Actual>
 static asd_status asd_launch(const char *name, void (*kernel)(Formal...), dim3 grid, dim3 block,
                              size_t shared_bytes, int cooperative, asd_stream *s, Actual... actual)
 {
-    cudaLaunchConfig_t    config = {};
-    cudaLaunchAttribute   attribute[1];
+    cudaLaunchConfig_t  config = {};
+    cudaLaunchAttribute attribute[1];
     config.gridDim          = grid;
     config.blockDim         = block;
     config.dynamicSmemBytes = shared_bytes;
@@ -53,8 +53,8 @@ static asd_status asd_launch(const char *name, void (*kernel)(Formal...), dim3 g
     }
     cudaError_t error = cudaSuccess;
     if (shared_bytes > 48 * 1024) /* more than this must be asked for */
-        error = cudaFuncSetAttribute((const void *)kernel,
-                                     cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
+        error = cudaFuncSetAttribute(
+            (const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
     if (error == cudaSuccess)
         error = cudaLaunchKernelEx(&config, kernel, static_cast<Formal>(actual)...);
     if (error != cudaSuccess)

@@ -11,10 +11,10 @@
 struct asd_gemm_cache; /* gemm.cu: shape -> algorithm */
 
 struct asd_gpu {
-    int                index;
-    cudaDeviceProp     properties;
-    cublasLtHandle_t   blas;
-    asd_gemm_cache    *gemms;
+    int              index;
+    cudaDeviceProp   properties;
+    cublasLtHandle_t blas;
+    asd_gemm_cache  *gemms;
 };
 
 enum { ASD_WORKSPACE_BYTES = 32 << 20 }; /* what cuBLASLt asks for on Hopper */

@@ -62,7 +62,7 @@ may_include() { # the rooms that a file of room $1 may include from, its own lef
     data) echo "base audio kernels nn" ;; # nn: features run the front-end op
     detect) echo "base kernels nn" ;;
     score) echo "base data" ;; # data: the grammar of labelled names
-    cuda) echo "" ;;
+    cuda) echo "base kernels" ;; # kernels: op.h, for dtypes
     tools) echo "base audio nn models heads data detect score kernels cuda" ;;
     *) echo "?" ;;
     esac
