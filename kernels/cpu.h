@@ -20,8 +20,8 @@
 
 /* One product of a parallel region: y = op(a) op(b) + beta y, or + bias' when there is one (beta is
  * then not used); all row-major. op(a): (m, k), op(b): (k, n), y: (m, n), bias: (n); lda, ldb, ldy:
- * elements between stored rows. Several products run side by side in one asd_par_for: give each
- * asd_gemm_blocks chunks. */
+ * elements between stored rows. A batch is `batch` such products, step_* elements apart; 0 reads as
+ * 1. Several products run side by side in one asd_par_for: give each asd_gemm_blocks chunks. */
 typedef struct asd_gemm_job {
     int          transpose_a, transpose_b;
     int64_t      m, n, k;
@@ -33,6 +33,7 @@ typedef struct asd_gemm_job {
     const float *bias; /* NULL for none */
     float       *y;
     int64_t      ldy;
+    int64_t      batch, step_a, step_b, step_y, step_bias;
 } asd_gemm_job;
 
 int64_t asd_gemm_blocks(const asd_gemm_job *j);

@@ -16,22 +16,29 @@
 
 enum { ROWS = 64 };
 
-int64_t asd_gemm_blocks(const asd_gemm_job *j)
+static int64_t row_blocks(const asd_gemm_job *j)
 {
     return (j->m + ROWS - 1) / ROWS;
 }
 
+int64_t asd_gemm_blocks(const asd_gemm_job *j)
+{
+    return row_blocks(j) * (j->batch ? j->batch : 1);
+}
+
 void asd_gemm_block(const asd_gemm_job *j, int64_t block)
 {
-    int64_t      row = block * ROWS, rows = j->m - row < ROWS ? j->m - row : ROWS;
-    const float *a = j->transpose_a ? j->a + row : j->a + row * j->lda;
-    float       *y = j->y + row * j->ldy;
+    int64_t      i = block / row_blocks(j), row = block % row_blocks(j) * ROWS;
+    int64_t      rows = j->m - row < ROWS ? j->m - row : ROWS;
+    const float *a    = j->a + i * j->step_a + (j->transpose_a ? row : row * j->lda);
+    const float *b    = j->b + i * j->step_b;
+    float       *y    = j->y + i * j->step_y + row * j->ldy;
     if (j->bias)
         for (int64_t r = 0; r < rows; ++r)
-            memcpy(y + r * j->ldy, j->bias, (size_t)j->n * sizeof *y);
+            memcpy(y + r * j->ldy, j->bias + i * j->step_bias, (size_t)j->n * sizeof *y);
     dnnl_status_t st =
         dnnl_sgemm(j->transpose_a ? 'T' : 'N', j->transpose_b ? 'T' : 'N', rows, j->n, j->k, 1, a,
-                   j->lda, j->b, j->ldb, j->bias ? 1 : j->beta, y, j->ldy);
+                   j->lda, b, j->ldb, j->bias ? 1 : j->beta, y, j->ldy);
     ASD_ASSERT(st == dnnl_success);
 }
 

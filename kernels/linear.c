@@ -4,7 +4,11 @@
  *   dx = dy w        dw = dy' x        db = sum_r dy
  *
  * x: (..., C) read as (R, C)   w: (O, C)   b: (O), optional   y: (..., O)
+ * Grouped, G layers side by side: x: (G, B, C)   w: (G, O, C)   b: (G, O)   y: (G, B, O). Each
+ * group has the bits it would have alone.
+ *
  * Numerics: fp32 products with fp32 accumulation (oneDNN); db in fp32, rows added in order.
+ *
  * Used by: autoencoder.
  */
 #include "kernels/cpu.h"
@@ -16,24 +20,46 @@
 
 static asd_status linear_infer(asd_node *n)
 {
-    char    sx[64], sw[64];
-    int64_t C = asd_last(n->in[0].shape), O = n->in[1].shape.d[0];
-    if (n->in[0].shape.n < 1 || n->in[1].shape.n != 2 || n->in[1].shape.d[1] != C)
-        return ASD_FAIL(ASD_E_SHAPE, "linear: x %s does not fit w %s, want w (O, %lld)",
-                        asd_shape_text(n->in[0].shape, sx, sizeof sx),
-                        asd_shape_text(n->in[1].shape, sw, sizeof sw), (long long)C);
-    if (n->n_in == 3 && (n->in[2].shape.n != 1 || n->in[2].shape.d[0] != O))
-        return ASD_FAIL(ASD_E_SHAPE, "linear: b %s, want (%lld)",
-                        asd_shape_text(n->in[2].shape, sx, sizeof sx), (long long)O);
+    char      sx[64], sw[64];
+    asd_shape x = n->in[0].shape, w = n->in[1].shape, b = w;
+    int       fits = w.n == 3 ? x.n == 3 && w.d[0] == x.d[0] : w.n == 2 && x.n >= 1;
+    if (!fits || asd_last(w) != asd_last(x))
+        return ASD_FAIL(
+            ASD_E_SHAPE,
+            "linear: x %s does not fit w %s, want w (O, %lld), or (G, O, C) for x (G, B, C)",
+            asd_shape_text(x, sx, sizeof sx), asd_shape_text(w, sw, sizeof sw),
+            (long long)asd_last(x));
+    --b.n; /* (G, O) or (O) */
+    if (n->n_in == 3 && !asd_shape_equal(n->in[2].shape, b))
+        return ASD_FAIL(ASD_E_SHAPE, "linear: b %s, want %s",
+                        asd_shape_text(n->in[2].shape, sx, sizeof sx),
+                        asd_shape_text(b, sw, sizeof sw));
     n->y                           = n->in[0];
-    n->y.shape.d[n->y.shape.n - 1] = O;
+    n->y.shape.d[n->y.shape.n - 1] = asd_last(b);
     return ASD_OK;
+}
+
+/* x: (G, R, C)   w: (G, O, C)   y: (G, R, O), G = 1 when w has no groups */
+typedef struct sizes {
+    int64_t G, R, C, O;
+} sizes;
+
+static sizes sizes_of(const asd_call *c)
+{
+    int64_t G = c->x[1].shape.n == 3 ? c->x[1].shape.d[0] : 1;
+    return (sizes){G, asd_rows(c->y.shape) / G, asd_last(c->x[0].shape), asd_last(c->y.shape)};
 }
 
 static asd_status linear_fwd_cpu(const asd_call *c)
 {
-    int64_t      R = asd_rows(c->y.shape), C = asd_last(c->x[0].shape), O = asd_last(c->y.shape);
+    sizes        s = sizes_of(c);
+    int64_t      R = s.R, C = s.C, O = s.O;
     asd_gemm_job y = {.transpose_b = 1,
+                      .batch       = s.G,
+                      .step_a      = R * C,
+                      .step_b      = O * C,
+                      .step_y      = R * O,
+                      .step_bias   = O,
                       .m           = R,
                       .n           = O,
                       .k           = C,
@@ -62,6 +88,11 @@ ASD_SIMD static void add_columns(const float *dy, int64_t R, int64_t O, int64_t 
         db[from + o] += sum[o];
 }
 
+static int64_t column_blocks(int64_t O)
+{
+    return (O + DB_COLUMNS - 1) / DB_COLUMNS;
+}
+
 /* The three gradients need nothing of each other, so they share one parallel region: chunks of dx,
  * of dw, of db. */
 typedef struct backward_job {
@@ -69,7 +100,7 @@ typedef struct backward_job {
     int64_t      n_dx, n_dw, n_db;
     const float *dy;
     float       *db;
-    int64_t      R, O;
+    sizes        s;
 } backward_job;
 
 static void bwd_chunk(void *ctx, int64_t chunk)
@@ -80,33 +111,43 @@ static void bwd_chunk(void *ctx, int64_t chunk)
     } else if (chunk < j->n_dx + j->n_dw) {
         asd_gemm_block(&j->dw, chunk - j->n_dx);
     } else {
-        int64_t from    = (chunk - j->n_dx - j->n_dw) * DB_COLUMNS;
-        int64_t columns = j->O - from < DB_COLUMNS ? j->O - from : DB_COLUMNS;
-        add_columns(j->dy, j->R, j->O, from, columns, j->db);
+        int64_t R = j->s.R, O = j->s.O, i = chunk - j->n_dx - j->n_dw;
+        int64_t g = i / column_blocks(O), from = i % column_blocks(O) * DB_COLUMNS;
+        add_columns(j->dy + g * R * O, R, O, from, O - from < DB_COLUMNS ? O - from : DB_COLUMNS,
+                    j->db + g * O);
     }
 }
 
 static asd_status linear_bwd_cpu(const asd_call *c)
 {
-    int64_t      R = asd_rows(c->y.shape), C = asd_last(c->x[0].shape), O = asd_last(c->y.shape);
-    backward_job j = {.dy = c->y.g, .R = R, .O = O};
+    sizes        s = sizes_of(c);
+    int64_t      R = s.R, C = s.C, O = s.O;
+    backward_job j = {.dy = c->y.g, .s = s};
     /* y = x w'  ->  dx = dy w */
     if (c->x[0].g) {
-        j.dx   = (asd_gemm_job){.m    = R,
-                                .n    = C,
-                                .k    = O,
-                                .a    = c->y.g,
-                                .lda  = O,
-                                .b    = c->x[1].x,
-                                .ldb  = C,
-                                .beta = c->acc[0],
-                                .y    = c->x[0].g,
-                                .ldy  = C};
+        j.dx   = (asd_gemm_job){.batch  = s.G,
+                                .step_a = R * O,
+                                .step_b = O * C,
+                                .step_y = R * C,
+                                .m      = R,
+                                .n      = C,
+                                .k      = O,
+                                .a      = c->y.g,
+                                .lda    = O,
+                                .b      = c->x[1].x,
+                                .ldb    = C,
+                                .beta   = c->acc[0],
+                                .y      = c->x[0].g,
+                                .ldy    = C};
         j.n_dx = asd_gemm_blocks(&j.dx);
     }
     /* y = x w'  ->  dw = dy' x */
     if (c->x[1].g) {
         j.dw   = (asd_gemm_job){.transpose_a = 1,
+                                .batch       = s.G,
+                                .step_a      = R * O,
+                                .step_b      = R * C,
+                                .step_y      = O * C,
                                 .m           = O,
                                 .n           = C,
                                 .k           = R,
@@ -122,9 +163,9 @@ static asd_status linear_bwd_cpu(const asd_call *c)
     /* y = ... + b  ->  db = sum over rows of dy */
     if (c->n_in == 3 && c->x[2].g) {
         j.db   = c->x[2].g;
-        j.n_db = (O + DB_COLUMNS - 1) / DB_COLUMNS;
+        j.n_db = s.G * column_blocks(O);
         if (!c->acc[2])
-            memset(j.db, 0, (size_t)O * sizeof(float));
+            memset(j.db, 0, (size_t)(s.G * O) * sizeof(float));
     }
     asd_par_for(j.n_dx + j.n_dw + j.n_db, bwd_chunk, &j);
     return ASD_OK;
@@ -142,6 +183,11 @@ static double linear_flops(const asd_node *n, int backward)
         .name = "B=" #B ",C=" #C ",O=" #O, .n_in = 3, .bench = is_bench,                           \
         .in = {{ASD_F32, {2, {B, C}}}, {ASD_F32, {2, {O, C}}}, {ASD_F32, {1, {O}}}},               \
     }
+#define GROUPED(G, B, C, O, is_bench)                                                              \
+    {                                                                                              \
+        .name = "G=" #G ",B=" #B ",C=" #C ",O=" #O, .n_in = 3, .bench = is_bench,                  \
+        .in = {{ASD_F32, {3, {G, B, C}}}, {ASD_F32, {3, {G, O, C}}}, {ASD_F32, {2, {G, O}}}},      \
+    }
 static const asd_case linear_cases[] = {
     CASE(1, 1, 1, 0),
     CASE(2, 3, 5, 0),
@@ -154,9 +200,19 @@ static const asd_case linear_cases[] = {
     {.name = "B=3,C=4,O=2,no-bias",
      .n_in = 2,
      .in   = {{ASD_F32, {2, {3, 4}}}, {ASD_F32, {2, {2, 4}}}}},
+    GROUPED(1, 1, 1, 1, 0),
+    GROUPED(3, 5, 7, 2, 0),
+    GROUPED(2, 67, 3, 5, 0),
+    GROUPED(7, 2, 13, 67, 0),
+    {.name = "G=5,B=3,C=4,O=2,no-bias",
+     .n_in = 2,
+     .in   = {{ASD_F32, {3, {5, 3, 4}}}, {ASD_F32, {3, {5, 2, 4}}}}},
     CASE(256, 640, 128, 1),
     CASE(256, 128, 128, 1),
     CASE(256, 128, 640, 1),
+    GROUPED(7, 256, 640, 128, 1),
+    GROUPED(7, 256, 128, 128, 1),
+    GROUPED(7, 256, 128, 640, 1),
     {.name = NULL},
 };
 

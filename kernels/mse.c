@@ -2,9 +2,14 @@
  *
  *   dp = 2 (p - t) dy / n        dt = -dp
  *
- * p, t: any equal shape   y: scalar (shape (1))
+ * p, t: any equal shape   y: (1)
+ * With attribute groups = G, one mean a group of n elements: p, t: (G, ...)   y: (G). Each group
+ * has the bits it would have alone.
+ *
  * Numerics: squares and their sum in double, in fixed chunks, because a sum of 163,840 fp32 terms
- * (batch 256 of the autoencoder) loses 3 digits when added one by one. Used by: autoencoder.
+ * (batch 256 of the autoencoder) loses 3 digits when added one by one.
+ *
+ * Used by: autoencoder.
  */
 #include "kernels/cpu.h"
 #include "kernels/op.h"
@@ -13,20 +18,36 @@
 
 enum { CHUNK = 16384 };
 
-static int64_t n_chunks(asd_shape s)
+/* Elements of one group, and the chunks that they make; a last chunk is shorter. */
+static int64_t group_size(asd_shape x, asd_shape y)
 {
-    return (asd_count(s) + CHUNK - 1) / CHUNK;
+    return asd_count(x) / asd_count(y);
+}
+
+static int64_t group_chunks(asd_shape x, asd_shape y)
+{
+    return (group_size(x, y) + CHUNK - 1) / CHUNK;
+}
+
+static int64_t n_chunks(const asd_call *c)
+{
+    return asd_count(c->y.shape) * group_chunks(c->x[0].shape, c->y.shape);
 }
 
 static asd_status mse_infer(asd_node *n)
 {
-    char sp[64], st[64];
+    const asd_mse_attr *a = n->attr;
+    int64_t             G = a && a->groups ? a->groups : 1;
+    char                sp[64], st[64];
     if (!asd_shape_equal(n->in[0].shape, n->in[1].shape) || asd_count(n->in[0].shape) < 1)
         return ASD_FAIL(ASD_E_SHAPE, "mse: p %s and t %s, want equal and not empty",
                         asd_shape_text(n->in[0].shape, sp, sizeof sp),
                         asd_shape_text(n->in[1].shape, st, sizeof st));
-    n->y              = (asd_spec){ASD_F32, ASD_SHAPE1(1)};
-    n->fwd_work_bytes = (size_t)n_chunks(n->in[0].shape) * sizeof(double);
+    if (a && a->groups && (G < 1 || n->in[0].shape.n < 1 || n->in[0].shape.d[0] != G))
+        return ASD_FAIL(ASD_E_SHAPE, "mse: p %s in %lld groups, want (%lld, ...)",
+                        asd_shape_text(n->in[0].shape, sp, sizeof sp), (long long)G, (long long)G);
+    n->y              = (asd_spec){ASD_F32, ASD_SHAPE1(G)};
+    n->fwd_work_bytes = (size_t)(G * group_chunks(n->in[0].shape, n->y.shape)) * sizeof(double);
     return ASD_OK;
 }
 
@@ -58,36 +79,47 @@ ASD_SIMD static void scaled_difference(const float *restrict p, const float *res
             d[i] = scale * (p[i] - t[i]);
 }
 
-static int64_t chunk_size(const asd_call *c, int64_t chunk)
+/* Chunk i: the group it is of, its first element and its length. */
+static void chunk_of(const asd_call *c, int64_t i, int64_t *g, int64_t *from, int64_t *n)
 {
-    int64_t left = asd_count(c->x[0].shape) - chunk * CHUNK;
-    return left < CHUNK ? left : CHUNK;
+    int64_t size   = group_size(c->x[0].shape, c->y.shape);
+    int64_t chunks = group_chunks(c->x[0].shape, c->y.shape), o = i % chunks * CHUNK;
+    *g    = i / chunks;
+    *from = *g * size + o;
+    *n    = size - o < CHUNK ? size - o : CHUNK;
 }
 
 static void fwd_chunk(void *ctx, int64_t chunk)
 {
-    const asd_call *c          = ctx;
-    int64_t         o          = chunk * CHUNK;
-    ((double *)c->work)[chunk] = sum_squares((const float *)c->x[0].x + o,
-                                             (const float *)c->x[1].x + o, chunk_size(c, chunk));
+    const asd_call *c = ctx;
+    int64_t         g, o, n;
+    chunk_of(c, chunk, &g, &o, &n);
+    ((double *)c->work)[chunk] =
+        sum_squares((const float *)c->x[0].x + o, (const float *)c->x[1].x + o, n);
 }
 
 static asd_status mse_fwd_cpu(const asd_call *c)
 {
-    double sum = 0;
-    asd_par_for(n_chunks(c->x[0].shape), fwd_chunk, (void *)c);
-    for (int64_t i = 0; i < n_chunks(c->x[0].shape); ++i)
-        sum += ((const double *)c->work)[i];
-    *(float *)c->y.x = (float)(sum / (double)asd_count(c->x[0].shape));
+    int64_t       chunks = group_chunks(c->x[0].shape, c->y.shape);
+    const double *part   = c->work;
+    asd_par_for(n_chunks(c), fwd_chunk, (void *)c);
+    for (int64_t g = 0; g < asd_count(c->y.shape); ++g) {
+        double sum = 0;
+        for (int64_t i = 0; i < chunks; ++i)
+            sum += part[g * chunks + i];
+        ((float *)c->y.x)[g] = (float)(sum / (double)group_size(c->x[0].shape, c->y.shape));
+    }
     return ASD_OK;
 }
 
 static void bwd_chunk(void *ctx, int64_t chunk)
 {
     const asd_call *c = ctx;
-    int64_t         o = chunk * CHUNK, n = chunk_size(c, chunk);
-    const float    *p = (const float *)c->x[0].x + o, *t = (const float *)c->x[1].x + o;
-    float scale = (float)(2.0 * (double)*(const float *)c->y.g / (double)asd_count(c->x[0].shape));
+    int64_t         g, o, n;
+    chunk_of(c, chunk, &g, &o, &n);
+    const float *p = (const float *)c->x[0].x + o, *t = (const float *)c->x[1].x + o;
+    double       dy    = (double)((const float *)c->y.g)[g];
+    float        scale = (float)(2.0 * dy / (double)group_size(c->x[0].shape, c->y.shape));
     if (c->x[0].g)
         scaled_difference(p, t, scale, (float *)c->x[0].g + o, n, c->acc[0]);
     if (c->x[1].g)
@@ -97,7 +129,7 @@ static void bwd_chunk(void *ctx, int64_t chunk)
 static asd_status mse_bwd_cpu(const asd_call *c)
 {
     /* y = sum (p - t)^2 / n  ->  dp = 2 (p - t) dy / n, dt = -dp */
-    asd_par_for(n_chunks(c->x[0].shape), bwd_chunk, (void *)c);
+    asd_par_for(n_chunks(c), bwd_chunk, (void *)c);
     return ASD_OK;
 }
 
@@ -106,8 +138,31 @@ static asd_status mse_bwd_cpu(const asd_call *c)
         .name = "B=" #B ",C=" #C, .n_in = 2, .bench = is_bench,                                    \
         .in = {{ASD_F32, {2, {B, C}}}, {ASD_F32, {2, {B, C}}}},                                    \
     }
-static const asd_case mse_cases[] = {
-    CASE(1, 1, 0), CASE(3, 5, 0), CASE(127, 131, 0), CASE(256, 640, 1), {.name = NULL},
+#define GROUPED(G, B, C, is_bench)                                                                 \
+    {                                                                                              \
+        .name = "G=" #G ",B=" #B ",C=" #C, .n_in = 2, .bench = is_bench, .attr = &attr##G,         \
+        .in = {{ASD_F32, {3, {G, B, C}}}, {ASD_F32, {3, {G, B, C}}}},                              \
+    }
+static const asd_mse_attr attr0 = {0}, attr1 = {1}, attr3 = {3}, attr7 = {7}, attr13 = {13};
+static const asd_case     mse_cases[] = {
+        CASE(1, 1, 0),
+        CASE(3, 5, 0),
+        CASE(127, 131, 0),
+        GROUPED(1, 2, 3, 0),
+        GROUPED(3, 5, 7, 0),
+        GROUPED(13, 1, 1, 0),
+        GROUPED(3, 127, 131, 1),
+        {.name = "groups=0",
+         .n_in = 2,
+         .attr = &attr0,
+         .in   = {{ASD_F32, {3, {2, 3, 4}}}, {ASD_F32, {3, {2, 3, 4}}}}},
+        {.name = "groups=7,n=7",
+         .n_in = 2,
+         .attr = &attr7,
+         .in   = {{ASD_F32, {1, {7}}}, {ASD_F32, {1, {7}}}}},
+        CASE(256, 640, 1),
+        GROUPED(7, 256, 640, 1),
+        {.name = NULL},
 };
 
 const asd_op asd_op_mse = {

@@ -199,6 +199,10 @@ typedef struct asd_batchnorm_attr {
     float momentum; /* new running value = (1 - momentum) old + momentum batch */
 } asd_batchnorm_attr;
 
+typedef struct asd_mse_attr {
+    int64_t groups; /* 0: one mean over everything; else the first dimension, and a mean for each */
+} asd_mse_attr;
+
 typedef struct asd_frame_stack_attr {
     int64_t stack; /* consecutive frames in one row */
 } asd_frame_stack_attr;

@@ -176,7 +176,7 @@ static void plan_values(const asd_tape *t, asd_plan *p, asd_val loss, const asd_
         if (tv->param < 0)
             pv->g.bytes = (size_t)asd_count(tv->spec.shape) * sizeof(float);
     }
-    if (loss != ASD_NO_VAL) { /* holds the constant 1 from building on */
+    if (loss != ASD_NO_VAL) { /* holds ones from building on */
         use(&p->value[loss].g, 0);
         use(&p->value[loss].g, end);
     }
@@ -285,8 +285,8 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
                 c->call.x[k].g = NULL;
         }
     }
-    if (loss != ASD_NO_VAL)
-        *(float *)p->value[loss].tensor.g = 1;
+    for (int64_t i = 0; loss != ASD_NO_VAL && i < asd_count(t->value[loss].spec.shape); ++i)
+        ((float *)p->value[loss].tensor.g)[i] = 1;
 }
 
 static asd_status prepare_calls(const asd_tape *t, asd_plan *p)
@@ -305,9 +305,6 @@ static asd_status check_loss(const asd_tape *t, asd_val loss)
         return ASD_FAIL(t->status, "%s", t->error);
     if (!t->params->allocated)
         return ASD_FAIL(ASD_E_SHAPE, "the parameters have no memory yet");
-    if (loss != ASD_NO_VAL && asd_count(t->value[loss].spec.shape) != 1)
-        return ASD_FAIL(ASD_E_SHAPE, "the loss has %lld elements, want 1",
-                        (long long)asd_count(t->value[loss].spec.shape));
     if (loss != ASD_NO_VAL && !t->training)
         return ASD_FAIL(ASD_E_SHAPE,
                         "the tape is for inference: its loss cannot be differentiated");

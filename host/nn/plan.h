@@ -18,10 +18,11 @@
 
 typedef struct asd_plan asd_plan;
 
-/* loss: a scalar to differentiate when the tape is for training, or ASD_NO_VAL for a forward-only
- * plan. outputs: (n_outputs) values that stay readable after a run. The parameter store must be
- * allocated (with gradients, if there is a loss). ASD_CHECK=1 in the environment makes every run
- * test each output for NaN and Inf and name the step (ASD_E_NUMERIC). */
+/* loss: what to differentiate when the tape is for training, or ASD_NO_VAL for a forward-only plan;
+ * of a loss with several elements (one a group, asd_mse_grouped) it is their sum. outputs:
+ * (n_outputs) values that stay readable after a run. The parameter store must be allocated (with
+ * gradients, if there is a loss). ASD_CHECK=1 in the environment makes every run test each output
+ * for NaN and Inf and name the step (ASD_E_NUMERIC). */
 asd_status asd_plan_build(asd_tape *tape, asd_val loss, const asd_val *outputs, int n_outputs,
                           asd_backend backend, asd_plan **out);
 void       asd_plan_free(asd_plan *p);

@@ -165,28 +165,59 @@ static const char *join(char buf[NAME_MAX_CHARS], const char *name, const char *
     return buf;
 }
 
-asd_val asd_linear(asd_tape *t, asd_val x, const char *name, int64_t out)
+/* The shape of a grouped parameter: s behind x's first dimension. */
+static asd_shape behind_groups(asd_tape *t, asd_val x, asd_shape s)
+{
+    asd_shape y = {s.n + 1, {asd_tape_shape(t, x).d[0]}};
+    memcpy(y.d + 1, s.d, (size_t)s.n * sizeof *s.d);
+    return y;
+}
+
+static asd_val linear(asd_tape *t, asd_val x, const char *name, int64_t C, asd_shape w, asd_shape b)
 {
     char    buf[NAME_MAX_CHARS];
-    int64_t C     = asd_last(asd_tape_shape(t, x));
     asd_val in[3] = {x};
     /* One statement each: C leaves the order inside braces open, and the order numbers parameters,
      * so it decides their random initial values. */
-    in[1] = asd_tape_param(t, join(buf, name, "weight"), ASD_SHAPE2(out, C), ASD_INIT_FAN_IN, C);
-    in[2] = asd_tape_param(t, join(buf, name, "bias"), ASD_SHAPE1(out), ASD_INIT_FAN_IN, C);
+    in[1] = asd_tape_param(t, join(buf, name, "weight"), w, ASD_INIT_FAN_IN, C);
+    in[2] = asd_tape_param(t, join(buf, name, "bias"), b, ASD_INIT_FAN_IN, C);
     return asd_tape_op(t, &asd_op_linear, NULL, 0, in, 3);
+}
+
+asd_val asd_linear(asd_tape *t, asd_val x, const char *name, int64_t out)
+{
+    int64_t C = asd_last(asd_tape_shape(t, x));
+    return linear(t, x, name, C, ASD_SHAPE2(out, C), ASD_SHAPE1(out));
+}
+
+asd_val asd_linear_grouped(asd_tape *t, asd_val x, const char *name, int64_t out)
+{
+    int64_t C = asd_last(asd_tape_shape(t, x));
+    return linear(t, x, name, C, behind_groups(t, x, ASD_SHAPE2(out, C)),
+                  behind_groups(t, x, ASD_SHAPE1(out)));
+}
+
+static asd_val batchnorm(asd_tape *t, asd_val x, const char *name, asd_shape C,
+                         asd_batchnorm_attr attr)
+{
+    char    buf[NAME_MAX_CHARS];
+    asd_val in[5] = {x};
+    in[1]         = asd_tape_param(t, join(buf, name, "weight"), C, ASD_INIT_ONE, 0);
+    in[2]         = asd_tape_param(t, join(buf, name, "bias"), C, ASD_INIT_ZERO, 0);
+    in[3]         = asd_tape_state(t, join(buf, name, "running_mean"), C, ASD_INIT_ZERO);
+    in[4]         = asd_tape_state(t, join(buf, name, "running_var"), C, ASD_INIT_ONE);
+    return asd_tape_op(t, &asd_op_batchnorm, &attr, sizeof attr, in, 5);
 }
 
 asd_val asd_batchnorm(asd_tape *t, asd_val x, const char *name, asd_batchnorm_attr attr)
 {
-    char      buf[NAME_MAX_CHARS];
-    asd_shape C     = ASD_SHAPE1(asd_last(asd_tape_shape(t, x)));
-    asd_val   in[5] = {x};
-    in[1]           = asd_tape_param(t, join(buf, name, "weight"), C, ASD_INIT_ONE, 0);
-    in[2]           = asd_tape_param(t, join(buf, name, "bias"), C, ASD_INIT_ZERO, 0);
-    in[3]           = asd_tape_state(t, join(buf, name, "running_mean"), C, ASD_INIT_ZERO);
-    in[4]           = asd_tape_state(t, join(buf, name, "running_var"), C, ASD_INIT_ONE);
-    return asd_tape_op(t, &asd_op_batchnorm, &attr, sizeof attr, in, 5);
+    return batchnorm(t, x, name, ASD_SHAPE1(asd_last(asd_tape_shape(t, x))), attr);
+}
+
+asd_val asd_batchnorm_grouped(asd_tape *t, asd_val x, const char *name, asd_batchnorm_attr attr)
+{
+    asd_shape C = ASD_SHAPE1(asd_last(asd_tape_shape(t, x)));
+    return batchnorm(t, x, name, behind_groups(t, x, C), attr);
 }
 
 asd_val asd_relu(asd_tape *t, asd_val x)
@@ -198,6 +229,13 @@ asd_val asd_mse(asd_tape *t, asd_val p, asd_val target)
 {
     asd_val in[2] = {p, target};
     return asd_tape_op(t, &asd_op_mse, NULL, 0, in, 2);
+}
+
+asd_val asd_mse_grouped(asd_tape *t, asd_val p, asd_val target)
+{
+    asd_mse_attr attr  = {asd_tape_shape(t, p).d[0]};
+    asd_val      in[2] = {p, target};
+    return asd_tape_op(t, &asd_op_mse, &attr, sizeof attr, in, 2);
 }
 
 asd_val asd_frame_stack(asd_tape *t, asd_val frames, asd_val index, int64_t stack)

@@ -67,6 +67,11 @@ asd_shape asd_tape_shape(const asd_tape *t, asd_val v);
  * PyTorch. */
 asd_val asd_linear(asd_tape *t, asd_val x, const char *name, int64_t out);
 asd_val asd_batchnorm(asd_tape *t, asd_val x, const char *name, asd_batchnorm_attr attr);
+/* G networks side by side: x: (G, B, C), parameters with a leading G, the loss (G). asd_relu and
+ * asd_frame_stack (index (G, B)) need no grouped form. */
+asd_val asd_linear_grouped(asd_tape *t, asd_val x, const char *name, int64_t out);
+asd_val asd_batchnorm_grouped(asd_tape *t, asd_val x, const char *name, asd_batchnorm_attr attr);
+asd_val asd_mse_grouped(asd_tape *t, asd_val p, asd_val target);
 asd_val asd_relu(asd_tape *t, asd_val x);
 asd_val asd_mse(asd_tape *t, asd_val p, asd_val target);
 asd_val asd_frame_stack(asd_tape *t, asd_val frames, asd_val index, int64_t stack);

@@ -10,11 +10,12 @@ static void ref_linear(const asd_node *n, int training, const double *const *x, 
 {
     (void)training, (void)state;
     int64_t R = asd_rows(n->y.shape), C = asd_last(n->in[0].shape), O = asd_last(n->y.shape);
-    for (int64_t r = 0; r < R; ++r)
+    for (int64_t r = 0; r < R; ++r) /* of all groups; row r is of group g */
         for (int64_t o = 0; o < O; ++o) {
-            double sum = n->n_in == 3 ? x[2][o] : 0;
+            int64_t g   = n->in[1].shape.n == 3 ? r / n->y.shape.d[1] : 0;
+            double  sum = n->n_in == 3 ? x[2][g * O + o] : 0;
             for (int64_t c = 0; c < C; ++c)
-                sum += x[0][r * C + c] * x[1][o * C + c];
+                sum += x[0][r * C + c] * x[1][(g * O + o) * C + c];
             y[r * O + o] = sum;
         }
 }
@@ -23,25 +24,27 @@ static void ref_batchnorm(const asd_node *n, int training, const double *const *
                           double *const *state)
 {
     const asd_batchnorm_attr *a = n->attr;
-    int64_t                   R = asd_rows(n->y.shape), C = asd_last(n->y.shape);
-    for (int64_t c = 0; c < C; ++c) {
-        double mean = 0, var = 0;
+    int64_t G = n->in[0].shape.n == 3 ? n->in[0].shape.d[0] : 1, C = asd_last(n->y.shape);
+    int64_t R = asd_rows(n->y.shape) / G;
+    for (int64_t i = 0; i < G * C; ++i) { /* column i % C of group i / C */
+        int64_t at   = i / C * R * C + i % C;
+        double  mean = 0, var = 0;
         for (int64_t r = 0; r < R; ++r)
-            mean += x[0][r * C + c] / (double)R;
+            mean += x[0][at + r * C] / (double)R;
         for (int64_t r = 0; r < R; ++r)
-            var += pow(x[0][r * C + c] - mean, 2) / (double)R;
+            var += pow(x[0][at + r * C] - mean, 2) / (double)R;
         if (training && state) {
             double k    = (double)a->momentum;
-            state[3][c] = (1 - k) * x[3][c] + k * mean;
-            state[4][c] = (1 - k) * x[4][c] + k * (R > 1 ? var * (double)R / (double)(R - 1) : var);
+            state[3][i] = (1 - k) * x[3][i] + k * mean;
+            state[4][i] = (1 - k) * x[4][i] + k * (R > 1 ? var * (double)R / (double)(R - 1) : var);
         }
         if (!training) {
-            mean = x[3][c];
-            var  = x[4][c];
+            mean = x[3][i];
+            var  = x[4][i];
         }
         for (int64_t r = 0; r < R; ++r)
-            y[r * C + c] =
-                (x[0][r * C + c] - mean) / sqrt(var + (double)a->eps) * x[1][c] + x[2][c];
+            y[at + r * C] =
+                (x[0][at + r * C] - mean) / sqrt(var + (double)a->eps) * x[1][i] + x[2][i];
     }
 }
 
@@ -57,11 +60,15 @@ static void ref_mse(const asd_node *n, int training, const double *const *x, dou
                     double *const *state)
 {
     (void)training, (void)state;
-    int64_t count = asd_count(n->in[0].shape);
-    double  sum   = 0;
-    for (int64_t i = 0; i < count; ++i)
-        sum += (x[0][i] - x[1][i]) * (x[0][i] - x[1][i]);
-    y[0] = sum / (double)count;
+    const asd_mse_attr *a     = n->attr;
+    int64_t             G     = a && a->groups > 0 ? a->groups : 1;
+    int64_t             count = asd_count(n->in[0].shape) / G;
+    for (int64_t g = 0; g < G; ++g) {
+        double sum = 0;
+        for (int64_t i = g * count; i < (g + 1) * count; ++i)
+            sum += (x[0][i] - x[1][i]) * (x[0][i] - x[1][i]);
+        y[g] = sum / (double)count;
+    }
 }
 
 static void ref_frame_stack(const asd_node *n, int training, const double *const *x, double *y,
@@ -69,7 +76,7 @@ static void ref_frame_stack(const asd_node *n, int training, const double *const
 {
     (void)training, (void)state;
     const asd_frame_stack_attr *a = n->attr;
-    int64_t                     F = n->in[0].shape.d[1], B = n->in[1].shape.d[0];
+    int64_t                     F = n->in[0].shape.d[1], B = asd_count(n->in[1].shape);
     for (int64_t b = 0; b < B; ++b)
         for (int64_t s = 0; s < a->stack; ++s)
             for (int64_t f = 0; f < F; ++f)

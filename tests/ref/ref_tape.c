@@ -59,7 +59,10 @@ double asd_ref_tape_run(asd_ref_tape *r, asd_val loss)
             x[k] = r->value[n->in[k]];
         fwd(&n->n, r->tape->training, x, r->value[n->out], NULL);
     }
-    return r->value[loss][0];
+    double sum = 0;
+    for (int64_t i = 0; i < asd_count(r->tape->value[loss].spec.shape); ++i)
+        sum += r->value[loss][i];
+    return sum;
 }
 
 double asd_ref_tape_slope(asd_ref_tape *r, asd_val loss, asd_val v, int64_t i)

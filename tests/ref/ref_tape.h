@@ -19,7 +19,8 @@ void asd_ref_tape_new(asd_ref_tape *r, const asd_tape *tape);
 void asd_ref_tape_free(asd_ref_tape *r);
 /* Copies an input in. data: floats, or int32 when the value has that type. */
 void asd_ref_tape_input(asd_ref_tape *r, asd_val v, const void *data);
-/* Runs all ops in the tape's mode. Running statistics stay as they are. Returns value `loss`. */
+/* Runs all ops in the tape's mode. Running statistics stay as they are. Returns the sum of
+ * value `loss`. */
 double asd_ref_tape_run(asd_ref_tape *r, asd_val loss);
 /* d loss / d element i of an input or parameter value v, by central differences. */
 double asd_ref_tape_slope(asd_ref_tape *r, asd_val loss, asd_val v, int64_t i);
