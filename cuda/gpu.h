@@ -48,7 +48,7 @@ asd_status asd_gpu_query(const asd_gpu *g, asd_gpu_info *out);
 /* "cuBLASLt 13.0.2, cuFFT 12.0.0, ..." into buf; "" without CUDA. Returns buf. */
 const char *asd_gpu_libraries(char *buf, size_t size);
 
-/* Zeroed device memory, 256-byte aligned. Out of memory (ASD_E_DEVICE, exit 4): the message tells
+/* Zeroed device memory, 256-byte aligned. Out of memory (ASD_E_OOM, exit 4): the message tells
  * `what`, the bytes asked, the bytes free, and `hint`, the option that lowers it. */
 asd_status asd_gpu_alloc(asd_gpu *g, size_t bytes, const char *what, const char *hint, void **out);
 void       asd_gpu_free(asd_gpu *g, void *p);
