@@ -27,7 +27,8 @@ enum { STACK_BYTES = 256 * 1024 }; /* red zones make frames large */
 enum { STACK_BYTES = 128 * 1024 };
 #endif
 
-namespace simt {
+namespace simt
+{
 
 struct fiber {
     void (*entry)(void *);

@@ -5,7 +5,8 @@
 
 #include <cstddef>
 
-namespace simt {
+namespace simt
+{
 
 struct fiber;
 

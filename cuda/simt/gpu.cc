@@ -1,5 +1,5 @@
-/* gpu.cc - gpu.h without a GPU: device memory is host memory, a stream does its work at once. Linked
- * into test programs only; the device is called what it is. */
+/* gpu.cc - gpu.h without a GPU: device memory is host memory, a stream does its work at once.
+ * Linked into test programs only; the device is called what it is. */
 #include "cuda/simt/gpu.h"
 
 #include "base/device.h"
@@ -21,9 +21,9 @@ struct asd_graph {
 
 struct asd_stream {
     asd_gpu    *gpu;
-    asd_graph  *recording;  /* not NULL between asd_capture_begin and end */
-    asd_stream *joined_to;  /* forked from a capturing stream: records into its graph */
-    asd_status  failed;     /* first failure since the last wait */
+    asd_graph  *recording; /* not NULL between asd_capture_begin and end */
+    asd_stream *joined_to; /* forked from a capturing stream: records into its graph */
+    asd_status  failed;    /* first failure since the last wait */
     char        text[1200];
 };
 
@@ -155,7 +155,7 @@ void asd_gpu_free_pinned(asd_gpu *, void *p)
 
 asd_status asd_stream_new(asd_gpu *g, asd_stream **out)
 {
-    *out = new asd_stream{};
+    *out        = new asd_stream{};
     (*out)->gpu = g;
     return ASD_OK;
 }

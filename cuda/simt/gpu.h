@@ -6,7 +6,8 @@
 
 #include <functional>
 
-namespace simt {
+namespace simt
+{
 
 typedef std::function<asd_status()> work;
 

@@ -5,7 +5,8 @@
 
 #include <cstdlib>
 
-namespace simt {
+namespace simt
+{
 
 enum { ALIGNMENT = 16, N_GRANULES = SHARED_LIMIT / GRANULE };
 

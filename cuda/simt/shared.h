@@ -5,7 +5,8 @@
 
 #include "cuda/simt/simt.h"
 
-namespace simt {
+namespace simt
+{
 
 enum { MAX_ARRAYS = 64, GRANULE = 2, SHARED_LIMIT = 227 * 1024, NOBODY = -1, MANY = -2 };
 

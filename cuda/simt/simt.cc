@@ -16,7 +16,8 @@
 #include <cstdlib>
 #include <vector>
 
-namespace simt {
+namespace simt
+{
 
 thread_local thread_id *self;
 
@@ -48,12 +49,12 @@ struct warp_run {
 };
 
 struct block_run {
-    shared_memory           shared;
-    std::vector<thread_run> thread;
-    std::vector<warp_run>   warp;
-    std::vector<unsigned char> got; /* per thread: the values of 32 lanes */
-    uint32_t                barriers; /* passed */
-    int                     waiting, done, votes[3];
+    shared_memory              shared;
+    std::vector<thread_run>    thread;
+    std::vector<warp_run>      warp;
+    std::vector<unsigned char> got;      /* per thread: the values of 32 lanes */
+    uint32_t                   barriers; /* passed */
+    int                        waiting, done, votes[3];
 };
 
 struct launch_run {
@@ -64,8 +65,8 @@ struct launch_run {
     int64_t                      moves; /* threads that got further, to notice that none can */
 };
 
-static thread_local launch_run         *current;
-static thread_local thread_run         *me;
+static thread_local launch_run          *current;
+static thread_local thread_run          *me;
 static thread_local std::vector<fiber *> idle;
 
 static const char *base_name(const char *path)
@@ -77,10 +78,10 @@ static const char *base_name(const char *path)
 void fail(const char *format, ...)
 {
     va_list args;
-    int     n = snprintf(current->text, sizeof current->text,
-                         "kernel %s, block (%u,%u,%u), thread (%u,%u,%u): ", current->name,
-                         me->id.block.x, me->id.block.y, me->id.block.z, me->id.thread.x,
-                         me->id.thread.y, me->id.thread.z);
+    int     n =
+        snprintf(current->text, sizeof current->text,
+                 "kernel %s, block (%u,%u,%u), thread (%u,%u,%u): ", current->name, me->id.block.x,
+                 me->id.block.y, me->id.block.z, me->id.thread.x, me->id.thread.y, me->id.thread.z);
     va_start(args, format);
     vsnprintf(current->text + n, sizeof current->text - (size_t)n, format, args);
     va_end(args);
@@ -214,8 +215,8 @@ unsigned warp_exchange(unsigned mask, const void *mine, size_t bytes, const void
                        const char *file)
 {
     int         first = me->index / 32 * 32, l = lane(), all_here = 1;
-    int         left  = (int)me->block->thread.size() - first, lanes = left < 32 ? left : 32;
-    thread_run *warp  = &me->block->thread[(size_t)first];
+    int         left = (int)me->block->thread.size() - first, lanes = left < 32 ? left : 32;
+    thread_run *warp = &me->block->thread[(size_t)first];
     if (!(mask >> l & 1))
         fail("warp collective at %s:%d: lane %d is not in its own mask %08x", base_name(file), line,
              l, mask);
@@ -385,10 +386,10 @@ static void begin_block(block_run *b, dim3 at, dim3 grid, dim3 block, size_t sha
     b->barriers = 0;
     b->waiting = b->done = 0;
     for (size_t i = 0; i < n; ++i) {
-        thread_run *t = &b->thread[i];
-        t->id.thread  = dim3((unsigned)i % block.x, (unsigned)i / block.x % block.y,
-                             (unsigned)i / block.x / block.y);
-        t->id.block   = at;
+        thread_run *t    = &b->thread[i];
+        t->id.thread     = dim3((unsigned)i % block.x, (unsigned)i / block.x % block.y,
+                                (unsigned)i / block.x / block.y);
+        t->id.block      = at;
         t->id.block_size = block;
         t->id.grid_size  = grid;
         t->block         = b;
@@ -408,11 +409,11 @@ static void say_stuck(block_run *b)
                            : t.is == AT_WARP
                                ? "waits for lanes that never come to a warp collective"
                                : "waits in a loop for something that never happens";
-        me = &t;
-        int n = snprintf(current->text, sizeof current->text,
-                         "kernel %s, block (%u,%u,%u), thread (%u,%u,%u): %s", current->name,
-                         t.id.block.x, t.id.block.y, t.id.block.z, t.id.thread.x, t.id.thread.y,
-                         t.id.thread.z, what);
+        me               = &t;
+        int n            = snprintf(current->text, sizeof current->text,
+                                    "kernel %s, block (%u,%u,%u), thread (%u,%u,%u): %s", current->name,
+                                    t.id.block.x, t.id.block.y, t.id.block.z, t.id.thread.x, t.id.thread.y,
+                                    t.id.thread.z, what);
         if (t.at.file)
             snprintf(current->text + n, sizeof current->text - (size_t)n,
                      " (%s:%d; %d of %zu threads are there, %d have ended)", base_name(t.at.file),
@@ -464,12 +465,12 @@ static asd_status run(const char *name, dim3 grid, dim3 block, size_t shared_byt
                       const std::function<void()> &body)
 {
     static thread_local std::vector<block_run> pool;
-    const char *order   = getenv("ASD_SIMT_ORDER");
-    int         reverse = order && !strcmp(order, "reverse");
-    int64_t     n       = (int64_t)grid.x * grid.y * grid.z;
-    launch_run  l       = {name, &body, 0, "", 0};
-    current             = &l;
-    size_t side         = cooperative ? (size_t)n : 1;
+    const char                                *order   = getenv("ASD_SIMT_ORDER");
+    int                                        reverse = order && !strcmp(order, "reverse");
+    int64_t                                    n       = (int64_t)grid.x * grid.y * grid.z;
+    launch_run                                 l       = {name, &body, 0, "", 0};
+    current                                            = &l;
+    size_t side                                        = cooperative ? (size_t)n : 1;
     if (pool.size() < side)
         pool.resize(side);
     std::vector<block_run> blocks(std::make_move_iterator(pool.begin()),
@@ -505,9 +506,8 @@ asd_status launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, 
                         "memory: invalid configuration",
                         name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes);
     std::function<void()> body = thread; /* arguments as they are now, as CUDA copies them */
-    return stream_do(s, name, [=] {
-        return run(name, grid, block, shared_bytes, cooperative, body);
-    });
+    return stream_do(s, name,
+                     [=] { return run(name, grid, block, shared_bytes, cooperative, body); });
 }
 
 } // namespace simt

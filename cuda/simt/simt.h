@@ -39,7 +39,8 @@
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
 
-namespace simt {
+namespace simt
+{
 
 /* --- the running thread --- */
 
@@ -60,8 +61,7 @@ const shared_array *shared_find(const void *key, size_t bytes, const char *name)
 const shared_array *shared_dynamic(const char *name);
 enum access { READ, WRITE, ATOMIC };
 /* Checks an access and gives the place. offset, bytes: within the array. */
-void *shared_touch(const shared_array *a, int64_t offset, size_t bytes, size_t element,
-                   access how);
+void *shared_touch(const shared_array *a, int64_t offset, size_t bytes, size_t element, access how);
 /* cp.async: the bytes count as unwritten until `shared_land`. */
 void shared_expect(const shared_array *a, int64_t offset, size_t bytes);
 void shared_land(const shared_array *a, int64_t offset, size_t bytes);
@@ -159,9 +159,9 @@ template <typename T> ptr<T> dynamic(const char *name)
 
 /* --- waiting --- */
 
-void     barrier(int line, const char *file);
-int      barrier_reduce(int value, int how, int line, const char *file); /* 0 or, 1 and, 2 count */
-void     warp_barrier(unsigned mask, int line, const char *file);
+void barrier(int line, const char *file);
+int  barrier_reduce(int value, int how, int line, const char *file); /* 0 or, 1 and, 2 count */
+void warp_barrier(unsigned mask, int line, const char *file);
 /* Every lane of mask gives `bytes` and gets the values of all; all: (32, bytes), valid until the
  * lane's next collective. Returns the lanes that gave. */
 unsigned warp_exchange(unsigned mask, const void *mine, size_t bytes, const void **all, int line,
@@ -264,8 +264,12 @@ enum { warpSize = 32 };
 #define asd_spin() simt::spin()
 
 /* One host thread runs everything, so these order nothing more. */
-static inline void __threadfence() {}
-static inline void __threadfence_block() {}
+static inline void __threadfence()
+{
+}
+static inline void __threadfence_block()
+{
+}
 
 /* --- atomics: global memory by plain pointer, shared by shared_ptr --- */
 
@@ -302,8 +306,8 @@ template <typename T> static inline T atomicCAS(T *p, T compare, T x)
 }
 template <typename T, typename U> static inline T atomicAdd(simt::ptr<T> p, U x)
 {
-    T *place = (T *)simt::shared_touch(p.a, p.at * (int64_t)sizeof(T), sizeof(T), sizeof(T),
-                                       simt::ATOMIC);
+    T *place =
+        (T *)simt::shared_touch(p.a, p.at * (int64_t)sizeof(T), sizeof(T), sizeof(T), simt::ATOMIC);
     return atomicAdd(place, x);
 }
 

@@ -7,14 +7,18 @@
 
 struct dim3 {
     unsigned x, y, z;
-    constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+    constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_)
+    {
+    }
 };
 
 #define SIMT_VECTORS(T, name, align)                                                               \
-    struct alignas(2 * align) name##2 {                                                            \
+    struct alignas(2 * align) name##2                                                              \
+    {                                                                                              \
         T x, y;                                                                                    \
     };                                                                                             \
-    struct alignas(4 * align) name##4 {                                                            \
+    struct alignas(4 * align) name##4                                                              \
+    {                                                                                              \
         T x, y, z, w;                                                                              \
     };                                                                                             \
     static inline name##2 make_##name##2(T x, T y)                                                 \

@@ -4,15 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Builds with the CUDA half bring their own in cuda/. */
-#ifndef ASD_WITH_CUDA
-int asd_cuda_count(const char **why)
-{
-    *why = "this program was built without CUDA";
-    return 0;
-}
-#endif
-
 /* "cuda", "cuda:0": 1 and the number; anything else 0. */
 static int parse_cuda(const char *text, int *index)
 {

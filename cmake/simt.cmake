@@ -1,0 +1,81 @@
+# asd_simt: the library as a CUDA build has it, with the kernels' real source compiled as C++ and run on the CPU by
+# cuda/simt. For tests alone: nothing of it is installed, no program of ours links it.
+#
+# tests/test_NAME.c that prove something of CUDA are built a second time against it, as test_NAME_simt.
+enable_language(CXX)
+file(GLOB SIMT_SOURCES CONFIGURE_DEPENDS cuda/simt/*.cc)
+file(GLOB SIMT_KERNELS CONFIGURE_DEPENDS kernels/*.cu)
+
+# A source file has one language in a folder, and .cu is nvcc's: each gets a C++ file that includes it.
+set(SIMT_WRAPPERS)
+foreach(kernel ${SIMT_KERNELS})
+  get_filename_component(name ${kernel} NAME_WE)
+  set(wrapper ${CMAKE_BINARY_DIR}/simt/${name}.cc)
+  file(CONFIGURE OUTPUT ${wrapper} CONTENT "#include \"kernels/${name}.cu\"\n")
+  list(APPEND SIMT_WRAPPERS ${wrapper})
+endforeach()
+
+set(SIMT_OPTIONS -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-unused-function -ffp-contract=off)
+if(ASD_WERROR)
+  list(APPEND SIMT_OPTIONS -Werror)
+endif()
+if(ASD_SANITIZE)
+  list(APPEND SIMT_OPTIONS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+endif()
+
+add_library(asd_simt STATIC EXCLUDE_FROM_ALL ${KERNEL_SOURCES} ${SIMT_SOURCES} ${SIMT_WRAPPERS}
+  $<TARGET_OBJECTS:asd_host> ${PROJECT_BINARY_DIR}/generated/build_info.c)
+add_dependencies(asd_simt asd_build_info)
+target_include_directories(asd_simt SYSTEM PRIVATE ${RANDOM123_INCLUDE})
+target_compile_definitions(asd_simt PUBLIC ASD_WITH_CUDA=1 ASD_SIMT=1)
+target_compile_features(asd_simt PRIVATE cxx_std_17)
+target_compile_options(asd_simt PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${SIMT_OPTIONS}>")
+target_link_libraries(asd_simt PUBLIC asd_flags ${ASD_LIBRARIES})
+# -Og is no choice here: the kernels are loops, and a block's threads run one after the other.
+set_target_properties(asd_simt PROPERTIES LINKER_LANGUAGE CXX)
+
+add_library(asd_simt_test_parts STATIC EXCLUDE_FROM_ALL ${TEST_PARTS})
+target_link_libraries(asd_simt_test_parts PUBLIC asd_simt PkgConfig::CMOCKA)
+target_include_directories(asd_simt_test_parts PUBLIC tests)
+if(TOOL_PARTS)
+  add_library(asd_simt_tools STATIC EXCLUDE_FROM_ALL ${TOOL_PARTS})
+  target_link_libraries(asd_simt_tools PUBLIC asd_simt)
+endif()
+
+# Kernels made for these tests: tests/simt/*.cu, and what they must show.
+file(GLOB SIMT_TEST_KERNELS CONFIGURE_DEPENDS tests/simt/*.cu)
+set(SIMT_TEST_WRAPPERS)
+foreach(kernel ${SIMT_TEST_KERNELS})
+  get_filename_component(name ${kernel} NAME_WE)
+  set(wrapper ${CMAKE_BINARY_DIR}/simt/test_${name}.cc)
+  file(CONFIGURE OUTPUT ${wrapper} CONTENT "#include \"tests/simt/${name}.cu\"\n")
+  list(APPEND SIMT_TEST_WRAPPERS ${wrapper})
+endforeach()
+if(SIMT_TEST_WRAPPERS)
+  target_sources(asd_simt_test_parts PRIVATE ${SIMT_TEST_WRAPPERS})
+  target_compile_features(asd_simt_test_parts PRIVATE cxx_std_17)
+  target_compile_options(asd_simt_test_parts PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${SIMT_OPTIONS}>")
+endif()
+
+function(add_simt_test name source)
+  add_executable(${name} ${source})
+  if(TOOL_PARTS)
+    target_link_libraries(${name} PRIVATE asd_simt_tools)
+  endif()
+  target_link_libraries(${name} PRIVATE asd_simt_test_parts)
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900 ENVIRONMENT "${TEST_ENVIRONMENT}")
+endfunction()
+
+# The shim's own tests, and the tests that run on every backend there is.
+file(GLOB SIMT_OWN_TESTS CONFIGURE_DEPENDS tests/simt/test_*.c)
+foreach(source ${SIMT_OWN_TESTS})
+  get_filename_component(name ${source} NAME_WE)
+  add_simt_test(${name} ${source})
+endforeach()
+foreach(area ops gpu plan adam train_cuda)
+  if(EXISTS ${PROJECT_SOURCE_DIR}/tests/test_${area}.c)
+    add_simt_test(test_${area}_simt tests/test_${area}.c)
+  endif()
+endforeach()
