@@ -83,6 +83,7 @@ asd_status asd_event_seconds(asd_event *from, asd_event *to, double *out); /* bo
  * a failure in between, end reports it and gives no graph. */
 asd_status asd_capture_begin(asd_stream *s);
 asd_status asd_capture_end(asd_stream *s, asd_graph **out);
+int        asd_stream_capturing(const asd_stream *s); /* s, or one it was forked from */
 asd_status asd_graph_launch(asd_graph *g, asd_stream *s);
 int        asd_graph_nodes(const asd_graph *g);
 void       asd_graph_free(asd_graph *g);

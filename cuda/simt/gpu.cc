@@ -297,3 +297,8 @@ void asd_graph_free(asd_graph *g)
 {
     delete g;
 }
+
+int asd_stream_capturing(const asd_stream *s)
+{
+    return graph_of((asd_stream *)s) != nullptr;
+}
