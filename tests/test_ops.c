@@ -1,18 +1,24 @@
-/* test_ops.c - every case of every op: the table is the test list.
+/* test_ops.c - every case of every op on every backend: the table is the test list.
  *
- *   ops/NAME/fwd/CASE   against naive double loops, with canaries around every buffer, NaN in y,
- * scratch and saved memory beforehand, twice for equal bits, and with 1, 2 and 3 threads for equal
- * bits ops/NAME/bwd/CASE   against central differences of the double reference with a random
- * cotangent; dx NULL for each input in turn; store and add
+ *   ops/NAME/fwd/CASE             the CPU, which is the specification
+ *   ops/NAME/cuda/fwd/CASE        CUDA in fp32: a GPU, or the shim (test_ops_simt)
+ *   ops/NAME/cuda-bf16/fwd/CASE   CUDA with bf16 where the op takes it
  *
- * Tolerance. The forward may err by twice what the same formula errs when its inputs carry one
- * rounding of fp32: estimated from the reference itself, run on inputs moved by half an ulp, plus 4
- * ulp of the largest term.
+ * fwd: against naive double loops, with canaries around every buffer and NaN in y, scratch and
+ * saved memory beforehand; again for equal bits; on the CPU with 1, 2 and 3 threads, on CUDA by a
+ * captured graph, for equal bits.
+ * bwd: against central differences of the double reference with a random cotangent; each gradient
+ * left out in turn; store and add; equal bits as above. Large shapes (bench): the CPU for equal
+ * bits, CUDA against the CPU.
+ *
+ * Tolerance. The forward may err by twice what the same formula errs in that precision: estimated
+ * from the reference itself, run on inputs moved by half an ulp of fp32 (in which all sums are
+ * done), plus the rounding of y to its dtype, plus 4 ulp of the largest term.
  */
-#include "harness.h"
+#include "op_rig.h"
 #include "ref/ref_ops.h"
 
-#include "base/arena.h"
+#include "base/device.h"
 #include "base/par.h"
 #include "base/rng.h"
 
@@ -21,173 +27,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CANARY_BYTES = 256 };
-static const unsigned char CANARY = 0xA5;
-
-/* A buffer with canaries on both sides. */
-typedef struct guarded {
-    unsigned char *block;
-    size_t         bytes;
-} guarded;
-
-static void *guard_new(guarded *g, size_t bytes)
+static double rms(const double *x, int64_t n)
 {
-    g->bytes = bytes;
-    g->block = asd_calloc_aligned(2 * CANARY_BYTES + asd_align_up(bytes), 1);
-    memset(g->block, CANARY, CANARY_BYTES);
-    memset(g->block + CANARY_BYTES + bytes, CANARY, asd_align_up(bytes) - bytes + CANARY_BYTES);
-    return g->block + CANARY_BYTES;
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i)
+        sum += x[i] * x[i];
+    return sqrt(sum / (double)n);
 }
 
-static void guard_free(guarded *g)
-{
-    free(g->block);
-    g->block = NULL;
-}
-
-static void guard_check(const guarded *g, const char *what)
-{
-    if (!g->block)
-        return;
-    for (size_t i = 0; i < CANARY_BYTES; ++i)
-        if (g->block[i] != CANARY)
-            fail_msg("%s: written %zu bytes before its start", what, CANARY_BYTES - i);
-    for (size_t i = g->bytes; i < asd_align_up(g->bytes) + CANARY_BYTES; ++i)
-        if (g->block[CANARY_BYTES + i] != CANARY)
-            fail_msg("%s: written %zu bytes past its end", what, i - g->bytes);
-}
-
-typedef struct rig {
-    const asd_op   *op;
-    const asd_case *c;
-    asd_node        node;
-    asd_call        call;
-    asd_step        step;
-    guarded         x[ASD_MAX_IN], g[ASD_MAX_IN], y, dy, saved, work, bwd_work;
-    void           *fresh[ASD_MAX_IN]; /* inputs as they were made: some ops update theirs */
-    double         *ref[ASD_MAX_IN];   /* the same in double */
-    double         *y_ref;
-} rig;
-
-static size_t bytes_of(asd_spec s)
-{
-    return (size_t)asd_count(s.shape) * asd_dtype_size(s.dtype);
-}
-
-static double draw(asd_rng *r, const asd_case *c, asd_fill fill, asd_dtype dtype, int64_t i)
-{
-    switch (fill) {
-    case ASD_FILL_NORMAL: return (double)(float)(0.3 + asd_rng_normal(r));
-    case ASD_FILL_POSITIVE: return (double)(float)asd_rng_range(r, 0.5, 1.5);
-    case ASD_FILL_INDEX: return (double)asd_rng_below(r, (uint32_t)c->index_limit);
-    case ASD_FILL_PCM: {
-        double x =
-            0.3 * sin(0.05 * (double)i) + 0.1 * sin(0.7 * (double)i) + 0.02 * asd_rng_normal(r);
-        return dtype == ASD_I16 ? nearbyint(32767 * x) : (double)(float)x;
-    }
-    }
-    return 0;
-}
-
-static void store(asd_dtype t, void *x, int64_t i, double v)
-{
-    if (t == ASD_F32)
-        ((float *)x)[i] = (float)v;
-    else if (t == ASD_I16)
-        ((int16_t *)x)[i] = (int16_t)v;
-    else
-        ((int32_t *)x)[i] = (int32_t)v;
-}
-
-static void fill_nan(void *p, size_t bytes)
-{
-    memset(p, 0xFF, bytes); /* all ones is a NaN in float and double */
-}
-
-static void rig_new(rig *r, const asd_op *op, const asd_case *c)
-{
-    asd_rng rng;
-    memset(r, 0, sizeof *r);
-    r->op        = op;
-    r->c         = c;
-    r->node.op   = op;
-    r->node.attr = c->attr;
-    r->node.n_in = c->n_in;
-    memcpy(r->node.in, c->in, sizeof c->in);
-    assert_ok(op->infer(&r->node));
-    r->call = (asd_call){
-        .op = op, .attr = c->attr, .n_in = c->n_in, .training = !c->inference, .step = &r->step};
-    asd_rng_init(&rng, 1, ASD_RNG_TEST, asd_rng_hash(op->name), asd_rng_hash(c->name));
-    for (int k = 0; k < c->n_in; ++k) {
-        int64_t n    = asd_count(c->in[k].shape);
-        r->call.x[k] = (asd_tensor){guard_new(&r->x[k], bytes_of(c->in[k])), NULL, c->in[k].dtype,
-                                    c->in[k].dtype, c->in[k].shape};
-        r->ref[k]    = malloc((size_t)n * sizeof(double));
-        r->fresh[k]  = malloc(bytes_of(c->in[k]));
-        for (int64_t i = 0; i < n; ++i) {
-            r->ref[k][i] = draw(&rng, c, c->fill[k], c->in[k].dtype, i);
-            store(c->in[k].dtype, r->call.x[k].x, i, r->ref[k][i]);
-        }
-        memcpy(r->fresh[k], r->call.x[k].x, bytes_of(c->in[k]));
-    }
-    r->call.y     = (asd_tensor){guard_new(&r->y, bytes_of(r->node.y)), NULL, r->node.y.dtype,
-                                 r->node.y.dtype, r->node.y.shape};
-    r->call.saved = guard_new(&r->saved, r->node.saved_bytes);
-    r->call.work  = guard_new(&r->work, r->node.fwd_work_bytes);
-    guard_new(&r->bwd_work, r->node.bwd_work_bytes);
-    r->y_ref = malloc((size_t)asd_count(r->node.y.shape) * sizeof(double));
-    if (op->prepare[ASD_CPU])
-        assert_ok(op->prepare[ASD_CPU](&r->call));
-}
-
-static void rig_check(const rig *r)
-{
-    for (int k = 0; k < r->c->n_in; ++k) {
-        guard_check(&r->x[k], "an input");
-        guard_check(&r->g[k], "an input's gradient");
-        if (!(r->op->updates >> k & 1))
-            assert_memory_equal(r->call.x[k].x, r->fresh[k], bytes_of(r->c->in[k]));
-    }
-    guard_check(&r->y, "y");
-    guard_check(&r->dy, "dy");
-    guard_check(&r->saved, "saved");
-    guard_check(&r->work, "scratch");
-    guard_check(&r->bwd_work, "backward scratch");
-}
-
-static void rig_free(rig *r)
-{
-    if (r->op->release[ASD_CPU])
-        r->op->release[ASD_CPU](&r->call);
-    for (int k = 0; k < r->c->n_in; ++k) {
-        guard_free(&r->x[k]);
-        guard_free(&r->g[k]);
-        free(r->fresh[k]);
-        free(r->ref[k]);
-    }
-    guard_free(&r->y);
-    guard_free(&r->dy);
-    guard_free(&r->saved);
-    guard_free(&r->work);
-    guard_free(&r->bwd_work);
-    free(r->y_ref);
-}
-
-static void run_fwd(rig *r)
-{
-    for (int k = 0; k < r->c->n_in; ++k)
-        memcpy(r->call.x[k].x, r->fresh[k], bytes_of(r->c->in[k]));
-    fill_nan(r->call.y.x, r->y.bytes);
-    fill_nan(r->call.saved, r->saved.bytes);
-    fill_nan(r->call.work, r->work.bytes);
-    assert_ok(r->op->fwd[ASD_CPU](&r->call));
-    rig_check(r);
-}
-
-/* How far the reference moves when every float input moves by half an ulp in a random direction:
- * the error that the same maths has in fp32 before its own roundings. Returned as a root mean
- * square over y. */
-static double input_rounding_error(const rig *r, asd_ref_fwd ref)
+/* How far the reference moves when every float input moves by half an ulp of fp32 in a random
+ * direction: the error that the same maths has in fp32 before its own roundings. Returned as a
+ * root mean square over y. */
+static double input_rounding_error(const op_rig *r, asd_ref_fwd ref)
 {
     int64_t n = asd_count(r->node.y.shape);
     double *moved[ASD_MAX_IN], *y = malloc((size_t)n * sizeof *y), sum = 0;
@@ -202,23 +53,43 @@ static double input_rounding_error(const rig *r, asd_ref_fwd ref)
         }
     }
     ref(&r->node, r->call.training, (const double *const *)moved, y, NULL);
-    for (int64_t i = 0; i < n; ++i)
-        sum += (y[i] - r->y_ref[i]) * (y[i] - r->y_ref[i]);
+    for (int64_t i = 0; i < n; ++i) {
+        double d = y[i] - r->y_ref[i];
+        sum += isfinite(d) ? d * d : 0;
+    }
     for (int k = 0; k < r->c->n_in; ++k)
         free(moved[k]);
     free(y);
     return sqrt(sum / (double)n);
 }
 
-static double rms(const double *x, int64_t n)
+/* Root mean square of what rounding y to its dtype costs. */
+static double output_rounding_error(const op_rig *r)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < n; ++i)
-        sum += x[i] * x[i];
+    int64_t   n   = asd_count(r->node.y.shape);
+    asd_dtype t   = r->node.y.dtype;
+    double    sum = 0;
+    uint32_t  one;
+    for (int64_t i = 0; i < n && t == ASD_BF16; ++i) {
+        op_rig_put(t, &one, 0, r->y_ref[i]);
+        double d = op_rig_get(t, &one, 0) - r->y_ref[i];
+        sum += d * d;
+    }
     return sqrt(sum / (double)n);
 }
 
-static void check_forward(rig *r)
+static void check_state(const op_rig *r, double *const *state)
+{
+    for (int k = 0; k < r->c->n_in; ++k)
+        for (int64_t i = 0;
+             r->op->updates >> k & 1 && r->call.training && i < asd_count(r->c->in[k].shape); ++i) {
+            double want = state[k][i], ulp = r->bf16 ? 0x1p-22 : 0x1p-24;
+            assert_near(op_rig_get(ASD_F32, op_rig_host(&r->x[k]), i), want,
+                        4 * ulp * (1 + fabs(want)));
+        }
+}
+
+static void check_forward(op_rig *r)
 {
     asd_ref_fwd ref               = asd_ref_find(r->op->name);
     int64_t     n                 = asd_count(r->node.y.shape);
@@ -228,47 +99,90 @@ static void check_forward(rig *r)
     for (int k = 0; k < r->c->n_in; ++k)
         state[k] = calloc((size_t)asd_count(r->c->in[k].shape), sizeof(double));
     ref(&r->node, r->call.training, (const double *const *)r->ref, r->y_ref, state);
-    run_fwd(r);
-    const float *y = r->call.y.x;
+    op_rig_fwd(r);
     for (int64_t i = 0; i < n; ++i) {
-        if (!isfinite(y[i]))
+        double y = op_rig_get(r->node.y.dtype, op_rig_host(&r->y), i);
+        if (!isfinite(y))
             fail_msg("y[%ld] is %g: not written, or scratch was read before it was written",
-                     (long)i, (double)y[i]);
-        error += ((double)y[i] - r->y_ref[i]) * ((double)y[i] - r->y_ref[i]);
+                     (long)i, y);
+        error += (y - r->y_ref[i]) * (y - r->y_ref[i]);
     }
     error        = sqrt(error / (double)n);
-    double limit = 2 * input_rounding_error(r, ref) + 4 * 0x1p-24 * rms(r->y_ref, n);
+    double limit = 2 * (input_rounding_error(r, ref) + output_rounding_error(r)) +
+                   4 * 0x1p-24 * rms(r->y_ref, n);
     if (!r->op->flops && !r->op->bwd[ASD_CPU])
         limit = 0; /* copies are exact */
     if (!(error <= limit))
         fail_msg("root mean square error %g, limit %g", error, limit);
-    for (int k = 0; k < r->c->n_in; ++k)
-        if (r->op->updates >> k & 1 && r->call.training)
-            for (int64_t i = 0; i < asd_count(r->c->in[k].shape); ++i)
-                assert_near(((float *)r->call.x[k].x)[i], state[k][i],
-                            4 * 0x1p-24 * (1 + fabs(state[k][i])));
+    check_state(r, state);
     for (int k = 0; k < r->c->n_in; ++k)
         free(state[k]);
 }
 
-static void check_same_bits(rig *r)
+/* --- equal bits --- */
+
+enum { MAX_COPIES = ASD_MAX_IN + 1 };
+
+typedef struct copies {
+    void *x[MAX_COPIES];
+} copies;
+
+static const rig_buffer *result(const op_rig *r, int i)
 {
-    int   threads = asd_par_threads();
-    void *first   = malloc(r->y.bytes);
-    memcpy(first, r->call.y.x, r->y.bytes);
-    for (int t = 1; t <= 3; ++t) {
+    return i < ASD_MAX_IN ? &r->g[i] : &r->y;
+}
+
+static void keep(const op_rig *r, copies *c, int backward)
+{
+    for (int i = 0; i < MAX_COPIES; ++i) {
+        const rig_buffer *b = result(r, i);
+        c->x[i]             = NULL;
+        if (!b->block || (i == ASD_MAX_IN) == backward)
+            continue;
+        c->x[i] = malloc(b->bytes + 1);
+        memcpy(c->x[i], op_rig_host(b), b->bytes);
+    }
+}
+
+static void compare_bits(const op_rig *r, const copies *c, const char *how)
+{
+    for (int i = 0; i < MAX_COPIES; ++i)
+        if (c->x[i] && memcmp(c->x[i], op_rig_host(result(r, i)), result(r, i)->bytes))
+            fail_msg("%s: other bits in %s %d", how, i < ASD_MAX_IN ? "gradient" : "y", i);
+}
+
+static void drop(copies *c)
+{
+    for (int i = 0; i < MAX_COPIES; ++i)
+        free(c->x[i]);
+}
+
+/* What ran last runs again. given: NULL for the forward alone. */
+static void check_same_bits(op_rig *r, const unsigned char *given)
+{
+    static const unsigned char store[ASD_MAX_IN];
+    int                        threads = asd_par_threads();
+    copies                     first;
+    keep(r, &first, given != NULL);
+    for (int t = 1; t <= (r->backend == ASD_CPU ? 3 : 1); ++t) {
         asd_par_set_threads(t);
-        run_fwd(r);
-        assert_memory_equal(first, r->call.y.x, r->y.bytes);
+        op_rig_fwd(r);
+        if (given)
+            op_rig_bwd(r, given, store);
+        compare_bits(r, &first, "again");
     }
     asd_par_set_threads(threads);
-    free(first);
+    if (r->backend == ASD_CUDA) {
+        op_rig_replay(r, given, store);
+        compare_bits(r, &first, "captured and replayed");
+    }
+    drop(&first);
 }
 
 /* --- backward --- */
 
 /* d/dx[k][i] of sum_j dy[j] y[j], by central differences of the reference. */
-static double difference(const rig *r, asd_ref_fwd ref, const double *dy, int k, int64_t i)
+static double difference(const op_rig *r, asd_ref_fwd ref, const double *dy, int k, int64_t i)
 {
     int64_t n = asd_count(r->node.y.shape);
     double *y = malloc((size_t)n * sizeof *y), x = r->ref[k][i], h = 1e-5 * (1 + fabs(x)), sum = 0;
@@ -283,160 +197,164 @@ static double difference(const rig *r, asd_ref_fwd ref, const double *dy, int k,
     return sum / (2 * h);
 }
 
-/* Runs backward after a forward, having destroyed all that `keeps` does not name. */
-static void run_bwd(rig *r, float *const *dx, const unsigned char *acc)
+/* What a gradient may err: fp32 sums over y, and in bf16 the rounding of the result and of values
+ * that backward finds already rounded. */
+static double gradient_limit(const op_rig *r, int k, double want, double scale, double offset)
 {
-    for (int k = 0; k < r->c->n_in && k < ASD_MAX_IN; ++k) {
-        r->call.x[k].g = dx[k];
-        r->call.acc[k] = acc[k];
+    double limit = 3e-6 * (1 + scale) * sqrt((double)asd_count(r->node.y.shape));
+    if (r->bf16 && r->call.x[k].g_dtype == ASD_BF16)
+        limit += 2 * 0x1p-9 * (fabs(want) + fabs(want + offset));
+    if (r->bf16 && r->op->keeps & ASD_KEEPS_Y && r->node.y.dtype == ASD_BF16)
+        limit += 4 * 0x1p-9 * (fabs(want) + scale);
+    return limit;
+}
+
+static void compare_gradient(const op_rig *r, int k, double offset, const double *want)
+{
+    int64_t n     = asd_count(r->c->in[k].shape);
+    double  scale = rms(want, n);
+    for (int64_t i = 0; i < n; ++i) {
+        double got   = op_rig_get(r->call.x[k].g_dtype, op_rig_host(&r->g[k]), i);
+        double limit = gradient_limit(r, k, want[i], scale, offset);
+        if (!(fabs(got - offset - want[i]) <= limit))
+            fail_msg("gradient of input %d, element %ld: %.9g, want %.9g, limit %g", k, (long)i,
+                     got - offset, want[i], limit);
     }
-    void *saved_x[ASD_MAX_IN], *work = r->call.work;
-    for (int k = 0; k < r->c->n_in && k < ASD_MAX_IN; ++k) {
-        saved_x[k] = r->call.x[k].x;
-        if (!(r->op->keeps >> k & 1))
-            r->call.x[k].x = NULL; /* may have been reused: a read would crash */
-    }
-    if (!(r->op->keeps & ASD_KEEPS_Y))
-        fill_nan(r->call.y.x, r->y.bytes);
-    r->call.work = r->bwd_work.block + CANARY_BYTES;
-    fill_nan(r->call.work, r->bwd_work.bytes);
-    assert_ok(r->op->bwd[ASD_CPU](&r->call));
-    r->call.work = work;
-    for (int k = 0; k < r->c->n_in && k < ASD_MAX_IN; ++k)
-        r->call.x[k].x = saved_x[k];
-    rig_check(r);
 }
 
-static int has_grad(const rig *r, int k)
+/* Gradients stored over NaN, and added to ones; input `skip` gets none. */
+static void check_gradients(op_rig *r, double *const *want, int skip)
 {
-    return r->c->in[k].dtype == ASD_F32 && !(r->op->no_grad >> k & 1);
-}
-
-static void compare_gradient(const rig *r, int k, const float *got, double offset,
-                             const double *want, double limit)
-{
-    for (int64_t i = 0; i < asd_count(r->c->in[k].shape); ++i)
-        if (!(fabs((double)got[i] - offset - want[i]) <= limit))
-            fail_msg("gradient of input %d, element %ld: %.9g, central difference %.9g, limit %g",
-                     k, (long)i, (double)got[i] - offset, want[i], limit);
-}
-
-static void check_backward(rig *r)
-{
-    asd_ref_fwd   ref = asd_ref_find(r->op->name);
-    int64_t       ny  = asd_count(r->node.y.shape);
-    double       *dy = malloc((size_t)ny * sizeof *dy), *want[ASD_MAX_IN] = {NULL};
-    float        *dx[ASD_MAX_IN]  = {NULL};
-    unsigned char acc[ASD_MAX_IN] = {0}, add[ASD_MAX_IN];
-    asd_rng       rng;
+    unsigned char given[ASD_MAX_IN] = {0}, store[ASD_MAX_IN] = {0}, add[ASD_MAX_IN];
     memset(add, 1, sizeof add);
-    asd_rng_init(&rng, 3, ASD_RNG_TEST, 0, 0);
-    r->call.y.g = guard_new(&r->dy, (size_t)ny * sizeof(float));
-    for (int64_t j = 0; j < ny; ++j)
-        dy[j] = (double)(((float *)r->call.y.g)[j] = (float)asd_rng_normal(&rng));
-    for (int k = 0; k < r->c->n_in; ++k) {
-        if (!has_grad(r, k))
-            continue;
-        int64_t n = asd_count(r->c->in[k].shape);
-        dx[k]     = guard_new(&r->g[k], (size_t)n * sizeof(float));
-        want[k]   = malloc((size_t)n * sizeof(double));
-        for (int64_t i = 0; i < n; ++i)
+    for (int k = 0; k < r->c->n_in; ++k)
+        if ((given[k] = k != skip && want[k]))
+            memset(op_rig_host(&r->g[k]), 0xFF, r->g[k].bytes);
+    op_rig_fwd(r);
+    op_rig_bwd(r, given, store);
+    for (int k = 0; k < r->c->n_in; ++k)
+        if (given[k])
+            compare_gradient(r, k, 0, want[k]);
+    if (skip < 0)
+        check_same_bits(r, given);
+    for (int k = 0; k < r->c->n_in; ++k)
+        for (int64_t i = 0; given[k] && i < asd_count(r->c->in[k].shape); ++i)
+            op_rig_put(r->call.x[k].g_dtype, op_rig_host(&r->g[k]), i, 1);
+    op_rig_fwd(r);
+    op_rig_bwd(r, given, add);
+    for (int k = 0; k < r->c->n_in; ++k)
+        if (given[k])
+            compare_gradient(r, k, 1, want[k]);
+}
+
+/* The truth of a small case. */
+static void differences(op_rig *r, const double *dy, double **want)
+{
+    asd_ref_fwd ref = asd_ref_find(r->op->name);
+    for (int k = 0; k < r->c->n_in; ++k)
+        for (int64_t i = 0; want[k] && i < asd_count(r->c->in[k].shape); ++i)
             want[k][i] = difference(r, ref, dy, k, i);
+}
+
+/* The truth of a large case on CUDA: what the CPU makes of the same numbers in fp32. */
+static void cpu_gradients(const op_rig *r, double **want)
+{
+    static const unsigned char store[ASD_MAX_IN];
+    unsigned char              given[ASD_MAX_IN] = {0};
+    op_rig                     cpu;
+    double                    *dy = malloc((size_t)asd_count(r->node.y.shape) * sizeof *dy);
+    op_rig_new(&cpu, r->op, r->c, ASD_CPU, 0);
+    op_rig_gradients(&cpu, dy);
+    for (int k = 0; k < r->c->n_in; ++k) {
+        given[k] = want[k] != NULL;
+        for (int64_t i = 0; i < asd_count(r->c->in[k].shape); ++i)
+            op_rig_put(cpu.node.in[k].dtype, cpu.fresh[k], i, r->ref[k][i]);
     }
-    for (int skip = -1; skip < r->c->n_in; ++skip) { /* all gradients, then each left out once */
-        float *given[ASD_MAX_IN];
-        if (skip >= 0 && !dx[skip])
-            continue;
-        for (int k = 0; k < r->c->n_in; ++k)
-            if ((given[k] = k == skip ? NULL : dx[k]))
-                fill_nan(given[k], r->g[k].bytes);
-        run_fwd(r);
-        run_bwd(r, given, acc);
-        for (int k = 0; k < r->c->n_in; ++k) {
-            if (!given[k])
-                continue;
-            int64_t n     = asd_count(r->c->in[k].shape);
-            double  limit = 3e-6 * (1 + rms(want[k], n)) * sqrt((double)ny);
-            compare_gradient(r, k, given[k], 0, want[k], limit);
-            for (int64_t i = 0; i < n; ++i)
-                given[k][i] = 1;
-        }
-        run_fwd(r);
-        run_bwd(r, given, add);
-        for (int k = 0; k < r->c->n_in; ++k)
-            if (given[k])
-                compare_gradient(r, k, given[k], 1, want[k],
-                                 3e-6 * (1 + rms(want[k], asd_count(r->c->in[k].shape))) *
-                                     sqrt((double)ny));
-    }
+    for (int64_t j = 0; j < asd_count(r->node.y.shape); ++j)
+        op_rig_put(ASD_F32, op_rig_host(&cpu.dy), j,
+                   op_rig_get(r->node.y.dtype, op_rig_host(&r->dy), j));
+    op_rig_fwd(&cpu);
+    op_rig_bwd(&cpu, given, store);
+    for (int k = 0; k < r->c->n_in; ++k)
+        for (int64_t i = 0; want[k] && i < asd_count(r->c->in[k].shape); ++i)
+            want[k][i] = op_rig_get(ASD_F32, op_rig_host(&cpu.g[k]), i);
+    op_rig_free(&cpu);
+    free(dy);
+}
+
+static void check_backward(op_rig *r)
+{
+    double *dy               = malloc((size_t)asd_count(r->node.y.shape) * sizeof *dy),
+           *want[ASD_MAX_IN] = {NULL};
+    op_rig_gradients(r, dy);
+    for (int k = 0; k < r->c->n_in; ++k)
+        if (op_rig_has_grad(r, k))
+            want[k] = malloc((size_t)asd_count(r->c->in[k].shape) * sizeof(double));
+    if (r->c->bench)
+        cpu_gradients(r, want);
+    else
+        differences(r, dy, want);
+    for (int skip = -1; skip < r->c->n_in; ++skip)
+        if (skip < 0 || (want[skip] && !r->c->bench))
+            check_gradients(r, want, skip);
     for (int k = 0; k < r->c->n_in; ++k)
         free(want[k]);
     free(dy);
 }
 
-/* Large shapes: no finite differences, but the same bits for every number of threads. */
-static void check_backward_bits(rig *r)
+/* Large shapes on the CPU: the same bits for every number of threads. */
+static void check_backward_bits(op_rig *r)
 {
-    int           threads        = asd_par_threads();
-    float        *dx[ASD_MAX_IN] = {NULL}, *first[ASD_MAX_IN] = {NULL};
-    unsigned char acc[ASD_MAX_IN] = {0};
-    asd_rng       rng;
-    asd_rng_init(&rng, 3, ASD_RNG_TEST, 0, 0);
-    r->call.y.g = guard_new(&r->dy, (size_t)asd_count(r->node.y.shape) * sizeof(float));
-    for (int64_t j = 0; j < asd_count(r->node.y.shape); ++j)
-        ((float *)r->call.y.g)[j] = (float)asd_rng_normal(&rng);
+    static const unsigned char store[ASD_MAX_IN];
+    unsigned char              given[ASD_MAX_IN] = {0};
+    double                    *dy = malloc((size_t)asd_count(r->node.y.shape) * sizeof *dy);
+    op_rig_gradients(r, dy);
     for (int k = 0; k < r->c->n_in; ++k)
-        if (has_grad(r, k)) {
-            dx[k]    = guard_new(&r->g[k], (size_t)asd_count(r->c->in[k].shape) * sizeof(float));
-            first[k] = malloc(r->g[k].bytes);
-        }
-    for (int t = 1; t <= 3; ++t) {
-        asd_par_set_threads(t);
-        run_fwd(r);
-        run_bwd(r, dx, acc);
-        for (int k = 0; k < r->c->n_in; ++k) {
-            if (dx[k] && t == 1)
-                memcpy(first[k], dx[k], r->g[k].bytes);
-            else if (dx[k])
-                assert_memory_equal(first[k], dx[k], r->g[k].bytes);
-        }
-    }
-    asd_par_set_threads(threads);
-    for (int k = 0; k < r->c->n_in; ++k)
-        free(first[k]);
+        given[k] = (unsigned char)op_rig_has_grad(r, k);
+    op_rig_fwd(r);
+    op_rig_bwd(r, given, store);
+    check_same_bits(r, given);
+    free(dy);
 }
+
+/* --- the list --- */
 
 typedef struct job {
     const asd_op   *op;
     const asd_case *c;
-    int             backward;
+    asd_backend     backend;
+    int             bf16, backward;
 } job;
 
 static void run_case(void **state)
 {
     const job *j = *state;
-    rig        r;
-    rig_new(&r, j->op, j->c);
+    op_rig     r;
+    op_rig_new(&r, j->op, j->c, j->backend, j->bf16);
     if (!j->backward) {
         check_forward(&r);
-        check_same_bits(&r);
-    } else if (j->c->bench) {
+        check_same_bits(&r, NULL);
+    } else if (j->c->bench && j->backend == ASD_CPU) {
         check_backward_bits(&r);
     } else {
         check_backward(&r);
     }
-    rig_free(&r);
+    op_rig_free(&r);
 }
 
-/* A differentiable op without cases, or an op without a CPU forward, is a hole in the table. */
+/* An op without cases, without a CPU forward, or without CUDA where there is CUDA, is a hole in the
+ * table. */
 static void test_table(void **state)
 {
+    const char *why;
+    int         n = 0, cuda = asd_cuda_count(&why) > 0;
     (void)state;
-    int n = 0;
     for (const asd_op *const *op = asd_ops; *op; ++op, ++n) {
         assert_non_null((*op)->fwd[ASD_CPU]);
         assert_non_null(asd_ref_find((*op)->name));
         assert_ptr_equal(asd_op_find((*op)->name), *op);
+        if (cuda && (*op)->fwd[ASD_CUDA] && !(*op)->bwd[ASD_CUDA] != !(*op)->bwd[ASD_CPU])
+            fail_msg("%s has no CUDA kernel for one of its passes", (*op)->name);
         int small = 0;
         for (const asd_case *c = (*op)->cases; c->name; ++c)
             small += !c->bench && (c->inference == 0 || !(*op)->bwd[ASD_CPU]) +
@@ -448,22 +366,54 @@ static void test_table(void **state)
     assert_null(asd_op_find("nothing"));
 }
 
+/* The shim runs a thread at a time: benchmark shapes are for GPUs. */
+static int wanted(const asd_case *c, asd_backend backend)
+{
+#ifdef ASD_SIMT
+    return backend == ASD_CUDA && !c->bench;
+#else
+    (void)c;
+    (void)backend;
+    return 1;
+#endif
+}
+
+enum { MAX = 4096 };
+
+typedef struct list {
+    struct CMUnitTest test[MAX];
+    job               job[MAX];
+    char              name[MAX][160];
+    size_t            n;
+} list;
+
+static void add(list *l, job j)
+{
+    ASD_ASSERT(l->n < MAX);
+    l->job[l->n] = j;
+    snprintf(l->name[l->n], sizeof l->name[0], "ops/%s/%s%s/%s", j.op->name,
+             op_rig_label(j.backend, j.bf16), j.backward ? "bwd" : "fwd", j.c->name);
+    l->test[l->n] = (struct CMUnitTest){l->name[l->n], run_case, NULL, NULL, &l->job[l->n]};
+    ++l->n;
+}
+
 int main(int argc, char **argv)
 {
-    enum { MAX = 512 };
-    static struct CMUnitTest tests[MAX];
-    static job               jobs[MAX];
-    static char              names[MAX][160];
-    size_t                   n = 0;
-    tests[n++] = (struct CMUnitTest){"ops/table/complete", test_table, NULL, NULL, NULL};
+    static list l;
+    const char *why;
+    int         cuda = asd_cuda_count(&why) > 0;
+    l.test[l.n++]    = (struct CMUnitTest){"ops/table/complete", test_table, NULL, NULL, NULL};
     for (const asd_op *const *op = asd_ops; *op; ++op)
         for (const asd_case *c = (*op)->cases; c->name; ++c)
-            for (int backward = 0; backward <= ((*op)->bwd[ASD_CPU] && !c->inference); ++backward) {
-                jobs[n] = (job){*op, c, backward};
-                snprintf(names[n], sizeof names[n], "ops/%s/%s/%s", (*op)->name,
-                         backward ? "bwd" : "fwd", c->name);
-                tests[n] = (struct CMUnitTest){names[n], run_case, NULL, NULL, &jobs[n]};
-                ++n;
+            for (int variant = 0; variant < (cuda ? 3 : 1); ++variant) {
+                asd_backend backend = variant ? ASD_CUDA : ASD_CPU;
+                int         bf16    = variant == 2;
+                if (!wanted(c, backend) || (bf16 && !(*op)->bf16))
+                    continue;
+                if ((*op)->fwd[backend])
+                    add(&l, (job){*op, c, backend, bf16, 0});
+                if ((*op)->bwd[backend] && !c->inference)
+                    add(&l, (job){*op, c, backend, bf16, 1});
             }
-    return asd_test_run(tests, n, argc, argv);
+    return asd_test_run(l.test, l.n, argc, argv);
 }
