@@ -65,9 +65,22 @@ struct launch_run {
     int64_t                      moves; /* threads that got further, to notice that none can */
 };
 
-static thread_local launch_run          *current;
-static thread_local thread_run          *me;
-static thread_local std::vector<fiber *> idle;
+/* Kept from launch to launch. */
+struct spares {
+    std::vector<block_run> block;
+    std::vector<fiber *>   stack;
+    ~spares()
+    {
+        for (block_run &b : block)
+            shared_free(&b.shared);
+        for (fiber *f : stack)
+            fiber_free(f);
+    }
+};
+
+static thread_local launch_run *current;
+static thread_local thread_run *me;
+static thread_local spares      spare;
 
 static const char *base_name(const char *path)
 {
@@ -289,17 +302,17 @@ static void thread_entry(void *)
 
 static fiber *take_fiber()
 {
-    if (idle.empty())
+    if (spare.stack.empty())
         return fiber_new(thread_entry, nullptr);
-    fiber *f = idle.back();
-    idle.pop_back();
+    fiber *f = spare.stack.back();
+    spare.stack.pop_back();
     return f;
 }
 
 static void give_fiber(thread_run *t)
 {
     if (t->stack)
-        idle.push_back(t->stack);
+        spare.stack.push_back(t->stack);
     t->stack = nullptr;
 }
 
@@ -464,13 +477,13 @@ static void run_blocks(std::vector<block_run> &blocks, int reverse)
 static asd_status run(const char *name, dim3 grid, dim3 block, size_t shared_bytes, int cooperative,
                       const std::function<void()> &body)
 {
-    static thread_local std::vector<block_run> pool;
-    const char                                *order   = getenv("ASD_SIMT_ORDER");
-    int                                        reverse = order && !strcmp(order, "reverse");
-    int64_t                                    n       = (int64_t)grid.x * grid.y * grid.z;
-    launch_run                                 l       = {name, &body, 0, "", 0};
-    current                                            = &l;
-    size_t side                                        = cooperative ? (size_t)n : 1;
+    const char *order            = getenv("ASD_SIMT_ORDER");
+    int         reverse          = order && !strcmp(order, "reverse");
+    int64_t     n                = (int64_t)grid.x * grid.y * grid.z;
+    launch_run  l                = {name, &body, 0, "", 0};
+    current                      = &l;
+    size_t                  side = cooperative ? (size_t)n : 1;
+    std::vector<block_run> &pool = spare.block;
     if (pool.size() < side)
         pool.resize(side);
     std::vector<block_run> blocks(std::make_move_iterator(pool.begin()),
