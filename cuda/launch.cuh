@@ -51,19 +51,21 @@ static asd_status asd_launch(const char *name, void (*kernel)(Formal...), dim3 g
         config.attrs                 = attribute;
         config.numAttrs              = 1;
     }
-    cudaError_t error = cudaSuccess;
-    if (shared_bytes > 48 * 1024) /* more than this must be asked for */
+    cudaError_t error = cudaSetDevice(s->gpu->index);     /* a property of the host thread */
+    if (error == cudaSuccess && shared_bytes > 48 * 1024) /* more than this must be asked for */
         error = cudaFuncSetAttribute(
             (const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
     if (error == cudaSuccess)
         error = cudaLaunchKernelEx(&config, kernel, static_cast<Formal>(actual)...);
-    if (error != cudaSuccess)
-        return ASD_FAIL(ASD_E_DEVICE,
-                        "launch of %s, grid (%u, %u, %u), block (%u, %u, %u), %zu bytes of shared "
-                        "memory: %s (%s)",
-                        name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes,
-                        cudaGetErrorString(error), cudaGetErrorName(error));
-    return ASD_OK;
+    if (error == cudaSuccess)
+        return ASD_OK;
+    cudaGetLastError(); /* a launch that was refused is told once */
+    s->failed = 1;
+    return ASD_FAIL(ASD_E_DEVICE,
+                    "launch of %s, grid (%u, %u, %u), block (%u, %u, %u), %zu bytes of shared "
+                    "memory: %s (%s)",
+                    name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes,
+                    cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
 /* asd_status of enqueuing kernel(args...); a template's name goes in parentheses. */

@@ -18,8 +18,8 @@ typedef struct asd_device {
  * without CUDA. */
 asd_status asd_device_choose(const char *text, asd_device *out);
 
-/* CUDA devices that can be used now. With 0, *why says why: "this program was built without CUDA".
- */
+/* CUDA devices that can be used now. With 0, *why says why, until the thread's next call: "this
+ * program was built without CUDA". Defined beside the rest of the device's code, in cuda/. */
 int asd_cuda_count(const char **why);
 
 #ifdef __cplusplus
