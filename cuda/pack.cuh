@@ -48,6 +48,35 @@ template <typename T> static __device__ __forceinline__ void store16(T *p, const
     *reinterpret_cast<float4 *>(p) = bits;
 }
 
+/* N values of global memory, 1 or pack<T>::N, as fp32 and back: kernels whose rows may not start on
+ * 16 bytes are compiled for both. */
+template <int N, typename T> static __device__ __forceinline__ void load_f32(const T *p, float *x)
+{
+    if constexpr (N == 1) {
+        x[0] = to_f32(*p);
+    } else {
+        static_assert(N == pack<T>::N, "one value or 16 bytes");
+        pack<T> r = load16(p);
+#pragma unroll
+        for (int i = 0; i < N; ++i)
+            x[i] = pack_get(r, i);
+    }
+}
+
+template <int N, typename T> static __device__ __forceinline__ void store_f32(T *p, const float *x)
+{
+    if constexpr (N == 1) {
+        *p = from_f32<T>(x[0]);
+    } else {
+        static_assert(N == pack<T>::N, "one value or 16 bytes");
+        pack<T> r;
+#pragma unroll
+        for (int i = 0; i < N; ++i)
+            pack_set(r, i, x[i]);
+        store16(p, r);
+    }
+}
+
 #ifdef ASD_SIMT
 
 /* Value by value, so that each is checked against its neighbours' accesses. */

@@ -76,7 +76,8 @@ const asd_op asd_op_frame_stack = {
     .min_in  = 2,
     .n_in    = 2,
     .infer   = frame_stack_infer,
-    .fwd     = {frame_stack_fwd_cpu},
+    .fwd     = {frame_stack_fwd_cpu, ASD_CUDA_FN(frame_stack_fwd_cuda)},
+    .bf16    = ASD_KEEPS_X(0),
     .no_grad = ASD_KEEPS_X(1),
     .cases   = frame_stack_cases,
 };

@@ -12,7 +12,7 @@
  * Used by: autoencoder.
  */
 #include "kernels/cpu.h"
-#include "kernels/op.h"
+#include "kernels/linear.h"
 
 #include "base/par.h"
 
@@ -34,42 +34,38 @@ static asd_status linear_infer(asd_node *n)
         return ASD_FAIL(ASD_E_SHAPE, "linear: b %s, want %s",
                         asd_shape_text(n->in[2].shape, sx, sizeof sx),
                         asd_shape_text(b, sw, sizeof sw));
+    if (n->in[0].dtype != n->in[1].dtype)
+        return ASD_FAIL(ASD_E_SHAPE, "linear: x is %s and w %s, want the same",
+                        asd_dtype_name(n->in[0].dtype), asd_dtype_name(n->in[1].dtype));
     n->y                           = n->in[0];
     n->y.shape.d[n->y.shape.n - 1] = asd_last(b);
+    asd_linear_sizes s             = asd_linear_sizes_of(x, w);
+    int64_t          stretches     = asd_linear_db_stretches(s);
+    n->bwd_work_bytes =
+        n->n_in == 3 && stretches > 1 ? (size_t)(stretches * s.G * s.O) * sizeof(float) : 0;
     return ASD_OK;
-}
-
-/* x: (G, R, C)   w: (G, O, C)   y: (G, R, O), G = 1 when w has no groups */
-typedef struct sizes {
-    int64_t G, R, C, O;
-} sizes;
-
-static sizes sizes_of(const asd_call *c)
-{
-    int64_t G = c->x[1].shape.n == 3 ? c->x[1].shape.d[0] : 1;
-    return (sizes){G, asd_rows(c->y.shape) / G, asd_last(c->x[0].shape), asd_last(c->y.shape)};
 }
 
 static asd_status linear_fwd_cpu(const asd_call *c)
 {
-    sizes        s = sizes_of(c);
-    int64_t      R = s.R, C = s.C, O = s.O;
-    asd_gemm_job y = {.transpose_b = 1,
-                      .batch       = s.G,
-                      .step_a      = R * C,
-                      .step_b      = O * C,
-                      .step_y      = R * O,
-                      .step_bias   = O,
-                      .m           = R,
-                      .n           = O,
-                      .k           = C,
-                      .a           = c->x[0].x,
-                      .lda         = C,
-                      .b           = c->x[1].x,
-                      .ldb         = C,
-                      .bias        = c->n_in == 3 ? c->x[2].x : NULL,
-                      .y           = c->y.x,
-                      .ldy         = O};
+    asd_linear_sizes s = asd_linear_sizes_of(c->x[0].shape, c->x[1].shape);
+    int64_t          R = s.R, C = s.C, O = s.O;
+    asd_gemm_job     y = {.transpose_b = 1,
+                          .batch       = s.G,
+                          .step_a      = R * C,
+                          .step_b      = O * C,
+                          .step_y      = R * O,
+                          .step_bias   = O,
+                          .m           = R,
+                          .n           = O,
+                          .k           = C,
+                          .a           = c->x[0].x,
+                          .lda         = C,
+                          .b           = c->x[1].x,
+                          .ldb         = C,
+                          .bias        = c->n_in == 3 ? c->x[2].x : NULL,
+                          .y           = c->y.x,
+                          .ldy         = O};
     asd_gemm(&y);
     return ASD_OK;
 }
@@ -96,11 +92,11 @@ static int64_t column_blocks(int64_t O)
 /* The three gradients need nothing of each other, so they share one parallel region: chunks of dx,
  * of dw, of db. */
 typedef struct backward_job {
-    asd_gemm_job dx, dw;
-    int64_t      n_dx, n_dw, n_db;
-    const float *dy;
-    float       *db;
-    sizes        s;
+    asd_gemm_job     dx, dw;
+    int64_t          n_dx, n_dw, n_db;
+    const float     *dy;
+    float           *db;
+    asd_linear_sizes s;
 } backward_job;
 
 static void bwd_chunk(void *ctx, int64_t chunk)
@@ -120,9 +116,9 @@ static void bwd_chunk(void *ctx, int64_t chunk)
 
 static asd_status linear_bwd_cpu(const asd_call *c)
 {
-    sizes        s = sizes_of(c);
-    int64_t      R = s.R, C = s.C, O = s.O;
-    backward_job j = {.dy = c->y.g, .s = s};
+    asd_linear_sizes s = asd_linear_sizes_of(c->x[0].shape, c->x[1].shape);
+    int64_t          R = s.R, C = s.C, O = s.O;
+    backward_job     j = {.dy = c->y.g, .s = s};
     /* y = x w'  ->  dx = dy w */
     if (c->x[0].g) {
         j.dx   = (asd_gemm_job){.batch  = s.G,
@@ -207,6 +203,8 @@ static const asd_case linear_cases[] = {
     {.name = "G=5,B=3,C=4,O=2,no-bias",
      .n_in = 2,
      .in   = {{ASD_F32, {3, {5, 3, 4}}}, {ASD_F32, {3, {5, 2, 4}}}}},
+    CASE(257, 2, 3, 0),
+    GROUPED(2, 515, 1, 8, 0),
     CASE(256, 640, 128, 1),
     CASE(256, 128, 128, 1),
     CASE(256, 128, 640, 1),
@@ -221,8 +219,9 @@ const asd_op asd_op_linear = {
     .min_in = 2,
     .n_in   = 3,
     .infer  = linear_infer,
-    .fwd    = {linear_fwd_cpu},
-    .bwd    = {linear_bwd_cpu},
+    .fwd    = {linear_fwd_cpu, ASD_CUDA_FN(linear_fwd_cuda)},
+    .bwd    = {linear_bwd_cpu, ASD_CUDA_FN(linear_bwd_cuda)},
+    .bf16   = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
     .keeps  = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
     .flops  = linear_flops,
     .cases  = linear_cases,

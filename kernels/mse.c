@@ -12,7 +12,7 @@
  * Used by: autoencoder.
  */
 #include "kernels/cpu.h"
-#include "kernels/op.h"
+#include "kernels/mse.h"
 
 #include "base/par.h"
 
@@ -39,6 +39,9 @@ static asd_status mse_infer(asd_node *n)
     const asd_mse_attr *a = n->attr;
     int64_t             G = a && a->groups ? a->groups : 1;
     char                sp[64], st[64];
+    if (n->in[0].dtype != n->in[1].dtype)
+        return ASD_FAIL(ASD_E_SHAPE, "mse: p is %s and t %s, want the same",
+                        asd_dtype_name(n->in[0].dtype), asd_dtype_name(n->in[1].dtype));
     if (!asd_shape_equal(n->in[0].shape, n->in[1].shape) || asd_count(n->in[0].shape) < 1)
         return ASD_FAIL(ASD_E_SHAPE, "mse: p %s and t %s, want equal and not empty",
                         asd_shape_text(n->in[0].shape, sp, sizeof sp),
@@ -46,8 +49,13 @@ static asd_status mse_infer(asd_node *n)
     if (a && a->groups && (G < 1 || n->in[0].shape.n < 1 || n->in[0].shape.d[0] != G))
         return ASD_FAIL(ASD_E_SHAPE, "mse: p %s in %lld groups, want (%lld, ...)",
                         asd_shape_text(n->in[0].shape, sp, sizeof sp), (long long)G, (long long)G);
-    n->y              = (asd_spec){ASD_F32, ASD_SHAPE1(G)};
-    n->fwd_work_bytes = (size_t)(G * group_chunks(n->in[0].shape, n->y.shape)) * sizeof(double);
+    n->y = (asd_spec){ASD_F32, ASD_SHAPE1(G)};
+    /* a double a chunk here, a float a block on the device */
+    int64_t chunks = group_chunks(n->in[0].shape, n->y.shape);
+    int64_t blocks = (group_size(n->in[0].shape, n->y.shape) + ASD_MSE_BLOCK - 1) / ASD_MSE_BLOCK;
+    size_t  cpu    = (size_t)(G * chunks) * sizeof(double);
+    size_t  cuda   = (size_t)(G * blocks) * sizeof(float);
+    n->fwd_work_bytes = cpu > cuda ? cpu : cuda;
     return ASD_OK;
 }
 
@@ -166,12 +174,15 @@ static const asd_case     mse_cases[] = {
 };
 
 const asd_op asd_op_mse = {
-    .name   = "mse",
-    .min_in = 2,
-    .n_in   = 2,
-    .infer  = mse_infer,
-    .fwd    = {mse_fwd_cpu},
-    .bwd    = {mse_bwd_cpu},
-    .keeps  = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
-    .cases  = mse_cases,
+    .name    = "mse",
+    .min_in  = 2,
+    .n_in    = 2,
+    .infer   = mse_infer,
+    .fwd     = {mse_fwd_cpu, ASD_CUDA_FN(mse_fwd_cuda)},
+    .bwd     = {mse_bwd_cpu, ASD_CUDA_FN(mse_bwd_cuda)},
+    .prepare = {NULL, ASD_CUDA_FN(mse_prepare_cuda)},
+    .release = {NULL, ASD_CUDA_FN(mse_release_cuda)},
+    .bf16    = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
+    .keeps   = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
+    .cases   = mse_cases,
 };

@@ -74,6 +74,7 @@ static asd_status relu_bwd_cpu(const asd_call *c)
 static const asd_case relu_cases[] = {
     {.name = "n=1", .n_in = 1, .in = {{ASD_F32, {1, {1}}}}},
     {.name = "B=3,C=7", .n_in = 1, .in = {{ASD_F32, {2, {3, 7}}}}},
+    {.name = "n=1031", .n_in = 1, .in = {{ASD_F32, {1, {1031}}}}},
     {.name = "n=65537", .n_in = 1, .in = {{ASD_F32, {1, {65537}}}}, .bench = 1},
     {.name = "B=256,C=128", .n_in = 1, .in = {{ASD_F32, {2, {256, 128}}}}, .bench = 1},
     {.name = NULL},
@@ -84,8 +85,9 @@ const asd_op asd_op_relu = {
     .min_in = 1,
     .n_in   = 1,
     .infer  = relu_infer,
-    .fwd    = {relu_fwd_cpu},
-    .bwd    = {relu_bwd_cpu},
+    .fwd    = {relu_fwd_cpu, ASD_CUDA_FN(relu_fwd_cuda)},
+    .bwd    = {relu_bwd_cpu, ASD_CUDA_FN(relu_bwd_cuda)},
+    .bf16   = ASD_KEEPS_X(0),
     .keeps  = ASD_KEEPS_Y,
     .cases  = relu_cases,
 };
