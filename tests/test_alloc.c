@@ -156,6 +156,7 @@ static void rig_new(rig *r)
     assert_int_equal(r->n, 1);
     assert_ok(asd_net_alloc(&r->nets[0], 1));
     assert_ok(asd_net_load(&r->nets[0]));
+    assert_ok(asd_net_plan(&r->nets[0]));
 }
 
 static void rig_free(rig *r)

@@ -32,6 +32,7 @@ static void rig_new(rig *r, int64_t batch, const char *root)
     r->net = r->nets;
     assert_ok(asd_net_alloc(r->net, 1));
     assert_ok(asd_net_load(r->net));
+    assert_ok(asd_net_plan(r->net));
 }
 
 static void rig_free(rig *r)

@@ -12,7 +12,7 @@
  * -> C, batch normalisation and ReLU after every layer but the last, the code included. x: (B, C)
  * -> (B, C). Parameters encoder.0 .. encoder.<depth>, decoder.0 .. decoder.<depth>, each with
  * .linear and (but the last) .norm; 267,928 trainable numbers for C = 640, hidden 128, depth 4,
- * code 8. */
+ * code 8. x: (G, B, C) makes G such networks side by side, each parameter with a leading G. */
 asd_val asd_autoencoder(asd_tape *t, asd_val x, const asd_cfg *cfg);
 
 #endif

@@ -253,6 +253,7 @@ static asd_status load_data(loop *l)
         asd_net *net = &l->nets[i];
         ASD_TRY(asd_net_alloc(net, 1));
         ASD_TRY(asd_net_load(net));
+        ASD_TRY(asd_net_plan(net));
         l->steps = net->steps > l->steps ? net->steps : l->steps;
         json_object_set_new(machines, net->key, json_string(net->machine->name));
         json_array_append_new(data, json_pack("{s:s, s:i, s:I, s:I, s:s}", "machine",

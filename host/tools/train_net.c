@@ -179,33 +179,25 @@ static int64_t n_batches(int64_t n, int64_t batch)
     return n / batch + (n % batch > 1);
 }
 
-static asd_status make_plans(asd_net *net)
+static asd_status make_records(asd_net *net)
 {
-    int64_t batch = net->cfg->train_batch, R = net->f.rows;
+    int64_t batch        = net->cfg->train_batch;
     net->steps_per_epoch = n_batches(net->n_train, batch);
     net->steps           = net->steps_per_epoch * net->cfg->train_epochs;
     net->n_val_batches   = net->n_val / batch + (net->n_val % batch > 0);
     if (!net->steps_per_epoch)
         return ASD_FAIL(ASD_E_DATA, "%s: %lld training rows, want at least 2", net->key,
                         (long long)net->n_train);
-    net->batch_loss      = calloc((size_t)net->steps_per_epoch + 1, sizeof(float));
-    net->val_loss        = calloc((size_t)net->n_val_batches + 1, sizeof(float));
-    net->index           = calloc((size_t)batch, sizeof *net->index);
-    net->batch_row       = calloc((size_t)batch, sizeof *net->batch_row);
-    net->batch_is_target = calloc((size_t)batch, 1);
-    net->work            = calloc((size_t)asd_adam_work(net->params.n_trainable), sizeof(double));
+    net->batch_loss          = calloc((size_t)net->steps_per_epoch + 1, sizeof(float));
+    net->val_loss            = calloc((size_t)net->n_val_batches + 1, sizeof(float));
+    net->index               = calloc((size_t)batch, sizeof *net->index);
+    net->batch_row           = calloc((size_t)batch, sizeof *net->batch_row);
+    net->batch_is_target     = calloc((size_t)batch, 1);
     net->n_batch_mahalanobis = net->steps_per_epoch + net->n_val_batches;
     net->batch_mahalanobis   = calloc((size_t)net->n_batch_mahalanobis, sizeof(float));
     if (!net->batch_loss || !net->val_loss || !net->index || !net->batch_row ||
-        !net->batch_is_target || !net->work || !net->batch_mahalanobis)
+        !net->batch_is_target || !net->batch_mahalanobis)
         return ASD_FAIL(ASD_E_OOM, "%s: no memory for batch records", net->key);
-    if (net->n_train >= batch) {
-        ASD_TRY(asd_ae_plan_make(&net->params, net->cfg, R, batch, 1, &net->train[0]));
-        ASD_TRY(asd_ae_plan_make(&net->params, net->cfg, R, batch, 0, &net->val[0]));
-    }
-    if (net->n_train % batch > 1)
-        ASD_TRY(
-            asd_ae_plan_make(&net->params, net->cfg, R, net->n_train % batch, 1, &net->train[1]));
     return ASD_OK;
 }
 
@@ -222,12 +214,28 @@ asd_status asd_net_load(asd_net *net)
     if (!st)
         st = hash_clips(net, clips, n);
     free(clips);
-    return st ? st : make_plans(net);
+    return st ? st : make_records(net);
+}
+
+asd_status asd_net_plan(asd_net *net)
+{
+    int64_t batch = net->cfg->train_batch, R = net->f.rows;
+    net->work = calloc((size_t)asd_adam_work(net->params.n_trainable), sizeof(double));
+    if (!net->work)
+        return ASD_FAIL(ASD_E_OOM, "%s: no memory for the optimiser", net->key);
+    if (net->n_train >= batch) {
+        ASD_TRY(asd_ae_plan_make(&net->params, net->cfg, R, batch, 1, &net->train[0]));
+        ASD_TRY(asd_ae_plan_make(&net->params, net->cfg, R, batch, 0, &net->val[0]));
+    }
+    if (net->n_train % batch > 1)
+        ASD_TRY(
+            asd_ae_plan_make(&net->params, net->cfg, R, net->n_train % batch, 1, &net->train[1]));
+    return ASD_OK;
 }
 
 /* --- steps --- */
 
-static void make_order(asd_net *net, int64_t epoch)
+void asd_net_order(asd_net *net, int64_t epoch)
 {
     asd_rng rng;
     if (net->order_epoch == epoch)
@@ -252,31 +260,28 @@ static asd_status infer(asd_net *net, int64_t n, asd_ae_plan **used)
     return asd_ae_forward(p, net->f.x, net->index);
 }
 
-static int64_t batch_size(int64_t n, int64_t batch, int64_t position)
+int64_t asd_batch_size(int64_t n, int64_t batch, int64_t position)
 {
     int64_t left = n - position * batch;
     return left < batch ? left : batch;
 }
 
 /* Numbers of the held-out rows are 0 .. n_val-1; training rows follow. */
-static asd_status validate(asd_net *net, asd_net_record *out)
+static asd_status validate(asd_net *net)
 {
     int64_t batch = net->cfg->train_batch;
-    double  sum   = 0;
     for (int64_t b = 0; b < net->n_val_batches; ++b) {
         asd_ae_plan *p;
-        int64_t      n = batch_size(net->n_val, batch, b);
+        int64_t      n = asd_batch_size(net->n_val, batch, b);
         for (int64_t i = 0; i < n; ++i)
             net->batch_row[i] = (int32_t)(b * batch + i);
         ASD_TRY(infer(net, n, &p));
         net->val_loss[b] = asd_ae_loss(p);
-        sum += (double)net->val_loss[b] * (double)n;
     }
-    out->val_loss = net->n_val ? sum / (double)net->n_val : NAN;
     return ASD_OK;
 }
 
-static asd_adam optimiser(const asd_cfg *cfg)
+asd_adam asd_net_optimiser(const asd_cfg *cfg)
 {
     return (asd_adam){.beta1        = cfg->train_beta1,
                       .beta2        = cfg->train_beta2,
@@ -286,25 +291,44 @@ static asd_adam optimiser(const asd_cfg *cfg)
                       .decoupled    = cfg->train_optimiser == ASD_OPTIMISER_ADAMW};
 }
 
-static asd_status end_epoch(asd_net *net, asd_net_record *out)
+void asd_net_end_epoch(const asd_net *net, asd_net_record *out)
 {
-    double sum = 0;
+    double train = 0, val = 0;
     for (int64_t i = 0; i < net->steps_per_epoch; ++i)
-        sum += (double)net->batch_loss[i];
+        train += (double)net->batch_loss[i];
+    for (int64_t b = 0; b < net->n_val_batches; ++b)
+        val +=
+            (double)net->val_loss[b] * (double)asd_batch_size(net->n_val, net->cfg->train_batch, b);
     out->epoch_end  = 1;
-    out->train_loss = sum / (double)net->steps_per_epoch;
-    return validate(net, out);
+    out->train_loss = train / (double)net->steps_per_epoch;
+    out->val_loss   = net->n_val ? val / (double)net->n_val : NAN;
+}
+
+asd_status asd_net_check(const asd_net *net, const asd_net_record *r)
+{
+    if (!isfinite(r->loss))
+        return ASD_FAIL(ASD_E_NUMERIC,
+                        "%s: loss is %g at step %lld; lower train.lr, or find the op with "
+                        "ASD_CHECK=1 in the environment",
+                        net->key, (double)r->loss, (long long)r->step);
+    if (!isfinite(r->grad_norm)) /* the weights are spoilt, but no loss has shown it yet */
+        return ASD_FAIL(
+            ASD_E_NUMERIC,
+            "%s: the gradient's norm is %g at step %lld; lower train.lr, or find the op "
+            "with ASD_CHECK=1 in the environment",
+            net->key, r->grad_norm, (long long)r->step);
+    return ASD_OK;
 }
 
 asd_status asd_net_step(asd_net *net, int64_t step, asd_net_record *out)
 {
     const asd_cfg *cfg   = net->cfg;
     int64_t        epoch = step / net->steps_per_epoch, position = step % net->steps_per_epoch;
-    int64_t        n    = batch_size(net->n_train, cfg->train_batch, position);
+    int64_t        n    = asd_batch_size(net->n_train, cfg->train_batch, position);
     asd_ae_plan   *p    = n == cfg->train_batch ? &net->train[0] : &net->train[1];
     asd_step      *now  = asd_plan_step(p->plan);
-    asd_adam       adam = optimiser(cfg);
-    make_order(net, epoch);
+    asd_adam       adam = asd_net_optimiser(cfg);
+    asd_net_order(net, epoch);
     for (int64_t i = 0; i < n; ++i)
         net->index[i] = net->row[net->n_val + net->order[position * cfg->train_batch + i]];
     *now = (asd_step){.step = step, .seed = (uint64_t)cfg->seed, .lr = (float)cfg->train_lr};
@@ -312,47 +336,58 @@ asd_status asd_net_step(asd_net *net, int64_t step, asd_net_record *out)
     memset(net->params.g, 0, (size_t)net->params.n_trainable * sizeof(float));
     ASD_TRY(asd_plan_backward(p->plan));
     *out = (asd_net_record){.step = step + 1, .epoch = epoch, .loss = asd_ae_loss(p), .rows = n};
-    if (!isfinite(out->loss))
-        return ASD_FAIL(ASD_E_NUMERIC,
-                        "%s: loss is %g at step %lld; lower train.lr, or find the op with "
-                        "ASD_CHECK=1 in the environment",
-                        net->key, (double)out->loss, (long long)step + 1);
+    ASD_TRY(asd_net_check(net, out));
     out->grad_norm = asd_adam_update_cpu(&adam, now, net->params.n_trainable, net->params.w,
                                          net->params.g, net->params.m, net->params.v, net->work);
-    if (!isfinite(out->grad_norm)) /* the weights are spoilt, but no loss has shown it yet */
-        return ASD_FAIL(
-            ASD_E_NUMERIC,
-            "%s: the gradient's norm is %g at step %lld; lower train.lr, or find the op "
-            "with ASD_CHECK=1 in the environment",
-            net->key, out->grad_norm, (long long)step + 1);
+    ASD_TRY(asd_net_check(net, out));
     net->batch_loss[position] = out->loss;
-    return position + 1 == net->steps_per_epoch ? end_epoch(net, out) : ASD_OK;
+    if (position + 1 < net->steps_per_epoch)
+        return ASD_OK;
+    ASD_TRY(validate(net));
+    asd_net_end_epoch(net, out);
+    return ASD_OK;
 }
 
 /* --- after training --- */
 
-/* Pass over one set of rows in batches: mean residual of each batch, and (cov not NULL) the
- * covariances. */
-static asd_status residual_pass(asd_net *net, int validation, asd_residual_cov *cov, double *means)
+asd_status asd_net_pass_init(asd_net *net, asd_net_pass *p)
 {
-    int64_t batch = net->cfg->train_batch, F = net->f.F;
-    int64_t n       = validation ? net->n_val : net->n_train;
-    int64_t batches = validation ? net->n_val_batches : net->steps_per_epoch;
-    for (int64_t b = 0; b < batches; ++b) {
-        asd_ae_plan *p;
-        int64_t      size = batch_size(n, batch, b);
-        for (int64_t i = 0; i < size; ++i) {
-            int64_t at        = b * batch + i;
-            net->batch_row[i] = validation ? (int32_t)at : (int32_t)net->n_val + net->order[at];
-            net->batch_is_target[i] = net->is_target[net->batch_row[i]];
-        }
-        ASD_TRY(infer(net, size, &p));
-        asd_residuals r = {asd_ae_x(p), asd_ae_y(p), size, net->cfg->front_end_stack_frames, F};
-        asd_residual_mean(&r, means + b * F);
-        if (cov)
-            asd_residual_cov_add(cov, &r, net->batch_is_target);
+    int64_t F = net->f.F;
+    memset(p, 0, sizeof *p);
+    asd_net_order(net, net->cfg->train_epochs);
+    ASD_TRY(asd_residual_cov_init(&p->cov, F,
+                                  net->cfg->train_batch * net->cfg->front_end_stack_frames));
+    p->means = malloc((size_t)(net->n_batch_mahalanobis * F) * sizeof *p->means);
+    return p->means ? ASD_OK : ASD_FAIL(ASD_E_OOM, "%s: no memory for batch means", net->key);
+}
+
+void asd_net_pass_clear(asd_net_pass *p)
+{
+    asd_residual_cov_clear(&p->cov);
+    free(p->means);
+    memset(p, 0, sizeof *p);
+}
+
+int64_t asd_net_pass_rows(asd_net *net, int64_t b)
+{
+    int     validation = b >= net->steps_per_epoch;
+    int64_t batch = net->cfg->train_batch, at = (b - validation * net->steps_per_epoch) * batch;
+    int64_t n    = validation ? net->n_val : net->n_train;
+    int64_t size = n - at < batch ? n - at : batch;
+    for (int64_t i = 0; i < size; ++i) {
+        net->batch_row[i] =
+            validation ? (int32_t)(at + i) : (int32_t)net->n_val + net->order[at + i];
+        net->batch_is_target[i] = net->is_target[net->batch_row[i]];
+        net->index[i]           = net->row[net->batch_row[i]];
     }
-    return ASD_OK;
+    return size;
+}
+
+void asd_net_pass_add(asd_net *net, asd_net_pass *p, int64_t b, const asd_residuals *r)
+{
+    asd_residual_mean(r, p->means + b * r->F);
+    if (b < net->steps_per_epoch)
+        asd_residual_cov_add(&p->cov, r, net->batch_is_target);
 }
 
 /* Selective Mahalanobis of each batch's mean residual: what the official threshold is fitted to. */
@@ -380,26 +415,27 @@ static asd_status batch_distances(asd_net *net, const double *means)
     return st;
 }
 
+asd_status asd_net_pass_end(asd_net *net, asd_net_pass *p)
+{
+    ASD_TRY(asd_residual_cov_finish(&p->cov, net->covariance[0], net->covariance[1]));
+    return batch_distances(net, p->means);
+}
+
 asd_status asd_net_finish(asd_net *net)
 {
-    asd_status       st = ASD_OK;
-    asd_residual_cov cov;
-    int64_t          F     = net->f.F;
-    double          *means = malloc((size_t)(net->n_batch_mahalanobis * F) * sizeof *means);
-    make_order(net, net->cfg->train_epochs);
-    st = asd_residual_cov_init(&cov, F, net->cfg->train_batch * net->cfg->front_end_stack_frames);
-    if (!st && !means)
-        st = ASD_FAIL(ASD_E_OOM, "%s: no memory for batch means", net->key);
+    asd_net_pass pass;
+    asd_ae_plan *p;
+    asd_status   st = asd_net_pass_init(net, &pass);
+    for (int64_t b = 0; b < net->steps_per_epoch + net->n_val_batches && !st; ++b) {
+        int64_t n = asd_net_pass_rows(net, b);
+        if ((st = infer(net, n, &p)))
+            break;
+        asd_residuals r = {asd_ae_x(p), asd_ae_y(p), n, net->cfg->front_end_stack_frames, net->f.F};
+        asd_net_pass_add(net, &pass, b, &r);
+    }
     if (!st)
-        st = residual_pass(net, 0, &cov, means);
-    if (!st)
-        st = residual_pass(net, 1, NULL, means + net->steps_per_epoch * F);
-    if (!st)
-        st = asd_residual_cov_finish(&cov, net->covariance[0], net->covariance[1]);
-    if (!st)
-        st = batch_distances(net, means);
-    asd_residual_cov_clear(&cov);
-    free(means);
+        st = asd_net_pass_end(net, &pass);
+    asd_net_pass_clear(&pass);
     return st;
 }
 

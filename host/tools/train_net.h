@@ -67,12 +67,43 @@ asd_status asd_net_clips(const asd_net *net, int test, const asd_clip ***clips, 
 /* Parameters without data: declared and allocated; training also gradients and moments, with
  * initial values. */
 asd_status asd_net_alloc(asd_net *net, int training);
-/* Reads the training clips and makes plans. */
+/* Reads the training clips; afterwards it is known which steps there are. */
 asd_status asd_net_load(asd_net *net);
+
+/* --- training on the CPU (train_group.h: on a device) --- */
+
+asd_status asd_net_plan(asd_net *net); /* after loading, before the first step */
 /* Does step number `step` (from 0). ASD_E_NUMERIC when the loss is not finite. */
 asd_status asd_net_step(asd_net *net, int64_t step, asd_net_record *out);
 /* The official extra pass: covariances, and the batch values of the official threshold rule. */
 asd_status asd_net_finish(asd_net *net);
+
+/* --- what both share --- */
+
+/* net->order becomes that of the epoch: training row order[i] is row n_val + order[i]. */
+void asd_net_order(asd_net *net, int64_t epoch);
+/* Rows of batch number `position` of n rows. */
+int64_t  asd_batch_size(int64_t n, int64_t batch, int64_t position);
+asd_adam asd_net_optimiser(const asd_cfg *cfg);
+/* ASD_E_NUMERIC when the loss or the norm of a step is not finite. */
+asd_status asd_net_check(const asd_net *net, const asd_net_record *r);
+/* The means of batch_loss and val_loss into the record of an epoch's last step. */
+void asd_net_end_epoch(const asd_net *net, asd_net_record *out);
+
+/* The extra pass, batch by batch: the training batches of one more epoch, then the held-out ones,
+ * steps_per_epoch + n_val_batches in all. */
+typedef struct asd_net_pass {
+    asd_residual_cov cov;
+    double          *means; /* (batches, F) */
+} asd_net_pass;
+
+/* Clear on any return. */
+asd_status asd_net_pass_init(asd_net *net, asd_net_pass *p);
+void       asd_net_pass_clear(asd_net_pass *p);
+/* Sets net->index, batch_row and batch_is_target to the rows of batch b; returns their number. */
+int64_t    asd_net_pass_rows(asd_net *net, int64_t b);
+void       asd_net_pass_add(asd_net *net, asd_net_pass *p, int64_t b, const asd_residuals *r);
+asd_status asd_net_pass_end(asd_net *net, asd_net_pass *p);
 /* View for detectors. */
 asd_residual_stats asd_net_stats(const asd_net *net);
 
