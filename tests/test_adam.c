@@ -59,7 +59,7 @@ typedef struct layout {
 } layout;
 
 static const layout layouts[] = {
-    {"one network, one parameter", 1, 1, {{0, 40013}}, 40016},
+    {"one network, one parameter", 1, 1, {{0, 14013}}, 14016},
     {"one number", 1, 1, {{4, 1}}, 16},
     {"three networks, borders on 16 bytes",
      3,
@@ -72,7 +72,7 @@ static const layout layouts[] = {
      {{16, 1}, {32, 7}, {96, 1023}, {7264, 2049}, {21616, 5000}, {56624, 3}},
      56656},
 };
-enum { N_LAYOUTS = sizeof layouts / sizeof *layouts, STEPS = 6 };
+enum { N_LAYOUTS = sizeof layouts / sizeof *layouts, STEPS = 4 };
 
 static const asd_adam rules[] = {
     {0.9, 0.999, 1e-8, 0, 0, 0},    {0.9, 0.999, 1e-8, 0.05, 0, 0}, {0.9, 0.999, 1e-8, 0.05, 0, 1},
