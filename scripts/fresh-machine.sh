@@ -8,6 +8,7 @@
 #   --mirror URL    Debian mirror (default http://deb.debian.org/debian)
 #   --apt-conf FILE one more apt configuration, e.g. a proxy; copied into the machine
 #   --commit REF    what to clone (default HEAD)
+#   --bundle FILE   no clone: unpack this archive of scripts/bundle.sh in its place, and run the command in it
 #   --data DIR      shown read-only beside the clone, as ../shared
 #   --keep          leave the machine's folder in place
 #
@@ -20,7 +21,7 @@ die() {
     exit 1
 }
 
-root='' base='' mirror=http://deb.debian.org/debian apt_conf='' commit=HEAD data='' keep=0
+root='' base='' mirror=http://deb.debian.org/debian apt_conf='' commit=HEAD bundle='' data='' keep=0
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     case $1 in
     --keep)
@@ -32,7 +33,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
         sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
         exit 0
         ;;
-    --root | --base | --mirror | --apt-conf | --commit | --data) [ $# -ge 2 ] || die "$1 needs a value" ;;
+    --root | --base | --mirror | --apt-conf | --commit | --bundle | --data) [ $# -ge 2 ] || die "$1 needs a value" ;;
     *) die "unknown option $1, see --help" ;;
     esac
     case $1 in
@@ -41,6 +42,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
     --mirror) mirror=$2 ;;
     --apt-conf) apt_conf=$2 ;;
     --commit) commit=$2 ;;
+    --bundle) bundle=$(realpath -e "$2") ;;
     --data) data=$2 ;;
     esac
     shift 2
@@ -82,10 +84,16 @@ cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 chmod 755 "$root" # mktemp closes it, and apt drops to a user that must read it
 printf 'fresh-machine: bare system in %d s\n' $((SECONDS - began))
 
-id=$(git -C "$source" rev-parse "$commit")
-git -c advice.detachedHead=false clone -q --no-hardlinks "$source" "$root/root/asd"
-git -C "$root/root/asd" -c advice.detachedHead=false checkout -q "$id"
-printf 'fresh-machine: clone of %s; running: %s\n' "${id:0:12}" "$*"
+if [ -n "$bundle" ]; then
+    mkdir "$root/root/asd"
+    tar -C "$root/root/asd" --strip-components=1 -xJf "$bundle"
+    printf 'fresh-machine: %s unpacked; running: %s\n' "$(basename "$bundle")" "$*"
+else
+    id=$(git -C "$source" rev-parse "$commit")
+    git -c advice.detachedHead=false clone -q --no-hardlinks "$source" "$root/root/asd"
+    git -C "$root/root/asd" -c advice.detachedHead=false checkout -q "$id"
+    printf 'fresh-machine: clone of %s; running: %s\n' "${id:0:12}" "$*"
+fi
 
 began=$SECONDS
 status=0

@@ -99,6 +99,19 @@ static void test_outfile(void **state)
     assert_fails(asd_read_file("/nowhere/x", 2, &data, &size), ASD_E_DATA, "/nowhere/x");
 }
 
+static void test_beside_program(void **state)
+{
+    (void)state;
+    char program[PATH_MAX], folder[PATH_MAX], path[PATH_MAX];
+    assert_non_null(realpath("/proc/self/exe", program));
+    assert_ok(asd_beside_program(folder, "."));
+    assert_ok(asd_path(path, "%s/%s", folder, asd_base_name(program)));
+    assert_string_equal(path, program);
+    assert_ok(asd_beside_program(path, asd_base_name(program)));
+    assert_string_equal(path, program);
+    assert_fails(asd_beside_program(path, "no/such"), ASD_E_DATA, "no/such");
+}
+
 static void test_arena(void **state)
 {
     (void)state;
@@ -125,6 +138,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("base/rng/moments", test_rng_moments),
     ASD_CASE("base/rng/permutation", test_rng_permutation),
     ASD_CASE("base/file/abandon-keeps-old", test_outfile),
+    ASD_CASE("base/file/beside-program", test_beside_program),
     ASD_CASE("base/arena/mark-reset", test_arena),
 };
 

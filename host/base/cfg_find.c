@@ -32,16 +32,10 @@ static asd_status folder_of(const char *path, char out[PATH_MAX])
 static void add_program_folders(folders *f)
 {
     static const char *const below[] = {"../share/asd/recipes", "../recipes"};
-    char                     exe[PATH_MAX], folder[PATH_MAX], path[PATH_MAX], real[PATH_MAX];
-    ssize_t                  n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    if (n <= 0)
-        return;
-    exe[n] = 0;
-    if (folder_of(exe, folder))
-        return;
+    char                     path[PATH_MAX];
     for (int i = 0; i < 2; ++i)
-        if (!asd_path(path, "%s/%s", folder, below[i]) && realpath(path, real))
-            add_folder(f, real);
+        if (!asd_beside_program(path, below[i]))
+            add_folder(f, path);
 }
 
 static asd_status list_folders(const char *from, folders *f)

@@ -253,6 +253,20 @@ void asd_names_free(asd_names *names)
     names->n    = 0;
 }
 
+asd_status asd_beside_program(char out[PATH_MAX], const char *relative)
+{
+    char    program[PATH_MAX], path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n <= 0)
+        return ASD_FAIL(ASD_E_IO, "/proc/self/exe: %s", strerror(errno));
+    program[n] = 0;
+    ASD_TRY(
+        asd_path(path, "%.*s/%s", (int)(asd_base_name(program) - program - 1), program, relative));
+    if (!realpath(path, out))
+        return ASD_FAIL(ASD_E_DATA, "%s: %s", path, strerror(errno));
+    return ASD_OK;
+}
+
 static void to_hex(XXH128_hash_t h, char hex[33])
 {
     snprintf(hex, 33, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);

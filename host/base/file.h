@@ -50,6 +50,9 @@ asd_status asd_sync_folder(const char *path); /* so that a rename in it is on di
 asd_status asd_path(char out[PATH_MAX], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 const char *asd_base_name(const char *path); /* text after the last '/' */
+/* "../share/x", seen from the folder of the running program's file, as a real path. ASD_E_DATA: not
+ * there. This is how an unpacked bundle finds its own parts. */
+asd_status asd_beside_program(char out[PATH_MAX], const char *relative);
 
 /* Sorted names (strcmp order) of a folder's entries, without "." and "..". Free with
  * asd_names_free. */

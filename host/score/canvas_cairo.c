@@ -1,6 +1,7 @@
 /* canvas_cairo.c - see canvas_cairo.h. */
 #include "score/canvas_cairo.h"
 
+#include "base/file.h"
 #include "score/markup.h"
 #include "score/report_theme.h"
 
@@ -24,11 +25,21 @@ struct asd_font {
     PangoLayout          *layout;
 };
 
+/* A bundle brings its own font, for machines that have none. fontconfig can be told so by its
+ * environment alone, and reads that once. */
+static void name_own_fonts(void)
+{
+    char path[PATH_MAX];
+    if (!asd_beside_program(path, "../share/asd/fonts/fonts.conf"))
+        setenv("FONTCONFIG_FILE", path, 0);
+}
+
 asd_font *asd_font_open(void)
 {
     asd_font *f = calloc(1, sizeof *f);
     if (!f)
         return NULL;
+    name_own_fonts();
     f->map     = pango_cairo_font_map_new();
     f->context = pango_font_map_create_context(f->map);
     f->family  = pango_font_description_from_string("DejaVu Sans, sans-serif");

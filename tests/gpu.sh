@@ -1,0 +1,303 @@
+#!/usr/bin/env bash
+# gpu.sh - check a CUDA machine: is every kernel right there, and how fast is it? Under nine minutes, one command.
+#
+#   tests/gpu.sh [options] OUT_FOLDER
+#
+#   --build DIR     the programs (default: the bundle's bin/, or build-bundle, build-cuda, build of the source tree)
+#   --device NAME   cuda (default), cuda:N, or cpu: the same on the CPU backend, to try this script out
+#   --parts LIST    of: info,ops,sanitize,kernels,train,peers (default: all, in this order)
+#   --full          training at full size: every machine of the generator, 1,000 clips of 10 s, 100 epochs
+#   --python NAME   the Python that may have PyTorch (default python3)
+#   --list-tests    print the names of the test programs it runs, and end
+#
+#   info       asd-info; the card, its clocks and the versions go into every line of results
+#   ops        the tests of every op and of the runtime: CUDA against the CPU, fp32 and bf16, replay of a captured step
+#              against eager calls, twice for the same bits
+#   sanitize   the smallest case of every op under compute-sanitizer's memcheck, racecheck, initcheck and synccheck
+#   kernels    asd-bench kernels, fp32 and bf16
+#   train      the baseline on generated clips, wall time; scored, and its Omega
+#   peers      the same training by PyTorch on the same card
+#
+# Left in OUT_FOLDER: gpu.jsonl (one line a part), kernels.jsonl (one line a case), info.json, table.txt (also printed
+# last), log.txt. Exit code: 0 all parts passed or had nothing to run; 1 a part failed, or hung and was stopped;
+# 2 wrong usage; 4 no CUDA device.
+set -uo pipefail
+
+# What the ops part runs: those of tests/test_*.c with a CUDA side.
+TESTS=(test_ops test_plan)
+# Seconds that each part may take; the sum stays under nine minutes.
+declare -A LIMIT=([info]=15 [ops]=140 [sanitize]=100 [kernels]=130 [train]=90 [peers]=50)
+PARTS=(info ops sanitize kernels train peers)
+
+here=$(cd "$(dirname "$0")" && pwd)
+usage() {
+    echo "gpu.sh: $*" >&2
+    exit 2
+}
+
+build='' device=cuda parts=("${PARTS[@]}") full=0 python=python3 out=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    -h | --help)
+        sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
+        exit 0
+        ;;
+    --list-tests)
+        printf '%s\n' "${TESTS[@]}"
+        exit 0
+        ;;
+    --full) full=1 ;;
+    --build | --device | --parts | --python)
+        [ $# -ge 2 ] || usage "$1 needs a value, see --help"
+        case $1 in
+        --build) build=$2 ;;
+        --device) device=$2 ;;
+        --parts) IFS=, read -r -a parts <<<"$2" ;;
+        --python) python=$2 ;;
+        esac
+        shift
+        ;;
+    -*) usage "unknown option $1; valid: --build DIR, --device NAME, --parts LIST, --full, --python NAME, --list-tests" ;;
+    *)
+        [ -z "$out" ] || usage "one folder, not $out and $1"
+        out=$1
+        ;;
+    esac
+    shift
+done
+[ -n "$out" ] || usage "where to? usage: gpu.sh [options] OUT_FOLDER"
+[[ $device =~ ^(cpu|cuda|cuda:[0-9]+)$ ]] || usage "--device $device: want cuda, cuda:N or cpu"
+for part in "${parts[@]}"; do
+    [ -n "${LIMIT[$part]:-}" ] || usage "--parts: $part is none of ${PARTS[*]}"
+done
+if [ -z "$build" ]; then
+    for build in "$here/../bin" "$here/../build-bundle" "$here/../build-cuda" "$here/../build"; do
+        [ ! -x "$build/asd-info" ] || break
+    done
+fi
+[ -x "$build/asd-info" ] || usage "no programs in $build; build first, or name the folder with --build"
+bin=$(cd "$build" && pwd)
+export ASD_BIN=$bin ASD_SOURCE
+ASD_SOURCE=$(cd "$here/.." && pwd)
+
+# PyTorch's wheels bring CUDA's libraries: a machine that has them and no toolkit is served by them.
+if [ -z "${VIRTUAL_ENV:-}" ] && prefix=$("$python" -c 'import sys; print(sys.prefix)' 2>/dev/null); then
+    export VIRTUAL_ENV=$prefix
+fi
+mkdir -p "$out" || exit 1
+out=$(cd "$out" && pwd)
+log=$out/log.txt
+work=$(mktemp -d)
+sampler=''
+sweep() {
+    [ -z "$sampler" ] || kill "$sampler" 2>/dev/null
+    rm -rf "$work"
+}
+trap sweep EXIT
+trap 'exit 130' INT TERM
+: >"$log"
+: >"$out/gpu.jsonl"
+rm -f "$out/kernels.jsonl" "$out/table.txt"
+
+# --- the machine ---
+if ! timeout 30 "$bin/asd-info" --json >"$out/info.json" 2>>"$log"; then
+    tail -n 5 "$log" >&2
+    echo "gpu.sh: asd-info does not run here, see $log" >&2
+    exit 1
+fi
+fact() { sed -n "s/^ *\"$1\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p" "$out/info.json" | head -n 1; }
+cuda_fact() { sed -n '/^  "cuda": {/,/^  }/p' "$out/info.json" | sed -n "s/^ *\"$1\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p" | head -n 1; }
+if [ "$device" != cpu ] && [ "$(cuda_fact devices)" = 0 ]; then
+    echo "gpu.sh: no CUDA device: $(cuda_fact note). (--device cpu tries this script without one.)" >&2
+    exit 4
+fi
+commit=$(fact commit)
+if [ "$device" = cpu ]; then
+    card=$(fact processor)
+else
+    card=$(cuda_fact name)
+fi
+
+quote() { # text as a JSON string, null when there is none
+    [ -n "$1" ] || { printf null && return; }
+    local text=${1//\\/\\\\}
+    text=${text//\"/\\\"}
+    printf '"%s"' "${text//[[:cntrl:]]/ }"
+}
+
+smi() { nvidia-smi --query-gpu="$1" --format=csv,noheader,nounits 2>/dev/null | head -n 1; }
+# Clocks while a part runs: a sample every second, lowest and highest in its line.
+start_clocks() {
+    : >"$work/clocks"
+    sampler=''
+    if [ "$device" != cpu ] && command -v nvidia-smi >/dev/null; then
+        nvidia-smi --query-gpu=clocks.sm,clocks.mem,power.draw,temperature.gpu --format=csv,noheader,nounits -l 1 \
+            >"$work/clocks" 2>/dev/null &
+        sampler=$!
+    fi
+}
+stop_clocks() { # prints "clocks": {...}
+    if [ -n "$sampler" ]; then
+        kill "$sampler" 2>/dev/null
+        wait "$sampler" 2>/dev/null
+        sampler=''
+    fi
+    awk -F ', *' 'NF == 4 && $1 + 0 > 0 {
+            for (i = 1; i <= 4; ++i) { if (!n || $i < low[i]) low[i] = $i + 0; if (!n || $i > high[i]) high[i] = $i + 0 }
+            ++n
+        }
+        END {
+            if (!n) { printf "\"clocks\": null"; exit }
+            printf "\"clocks\": {\"sm_mhz\": [%g, %g], \"memory_mhz\": [%g, %g], \"power_w\": [%g, %g], ", low[1], high[1],
+                low[2], high[2], low[3], high[3]
+            printf "\"celsius\": [%g, %g]}", low[4], high[4]
+        }' "$work/clocks"
+}
+machine="\"device\": $(quote "$card"), \"driver\": $(quote "$(cuda_fact driver)"), \"driver_build\": $(quote "$(smi driver_version)"), \
+\"runtime\": $(quote "$(cuda_fact runtime)"), \"libraries\": $(quote "$(cuda_fact libraries)"), \
+\"max_sm_mhz\": $(quote "$(smi clocks.max.sm)"), \"max_memory_mhz\": $(quote "$(smi clocks.max.mem)"), \
+\"processor\": $(quote "$(fact processor)"), \"asd\": $(quote "$(fact version)"), \"commit\": $(quote "$commit")"
+
+# --- the parts: each says what it did in $detail and fails or not ---
+detail=''
+run() { # run WHAT COMMAND...: into the log; the part's time that is left is its limit
+    local what=$1 left=$((deadline - SECONDS)) status=0
+    shift
+    [ $left -gt 0 ] || left=1
+    printf '\n== %s: %s ==\n' "$what" "$*" >>"$log"
+    timeout -k 5 "$left" "$@" >"$work/output" 2>&1 </dev/null || status=$?
+    cat "$work/output" >>"$log"
+    [ $status != 124 ] && [ $status != 137 ] || detail+="${detail:+; }$what: stopped after $left s"
+    return $status
+}
+count() { grep -cE "$1" "$work/output"; }
+
+part_info() {
+    run info "$bin/asd-info" || return 1
+    [ "$device" = cpu ] || run nvidia-smi nvidia-smi
+    detail="$card"
+}
+
+part_ops() {
+    local test status=0 passed=0 failed=0
+    for test in "${TESTS[@]}"; do
+        if run "$test" env ASD_TEST_DEVICE="$device" "$bin/$test"; then
+            passed=$((passed + $(count '^\[       OK \]|^ok ')))
+        else
+            status=1
+            detail+="${detail:+; }$test failed"
+            failed=$((failed + $(count '^\[  FAILED  \]|^not ok ')))
+            passed=$((passed + $(count '^\[       OK \]|^ok ')))
+        fi
+    done
+    detail="$passed cases passed, $failed failed${detail:+; $detail}"
+    return $status
+}
+
+part_sanitize() {
+    local tool status=0
+    [ "$device" != cpu ] || { detail="nothing to do on the CPU" && return 77; }
+    command -v compute-sanitizer >/dev/null || { detail="no compute-sanitizer on this machine" && return 77; }
+    for tool in memcheck racecheck initcheck synccheck; do
+        if ! run "$tool" env ASD_TEST_DEVICE="$device" ASD_TEST_SMALL=1 compute-sanitizer --tool "$tool" \
+            --error-exitcode 97 --launch-timeout 60 "$bin/test_ops"; then
+            detail+="${detail:+; }$tool: $(grep -m 1 -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$work/output" || echo failed)"
+            status=1
+        fi
+    done
+    [ $status = 1 ] || detail="memcheck, racecheck, initcheck, synccheck: no finding"
+    return $status
+}
+
+part_kernels() {
+    local precision status=0 lines
+    for precision in fp32 bf16; do
+        if [ "$device" = cpu ] && [ $precision = bf16 ]; then
+            continue
+        fi
+        run "kernels $precision" "$bin/asd-bench" kernels --device "$device" --precision $precision --json \
+            -o "$work/$precision.jsonl" || status=1
+        [ ! -s "$work/$precision.jsonl" ] || cat "$work/$precision.jsonl" >>"$out/kernels.jsonl"
+    done
+    lines=$(cat "$out/kernels.jsonl" 2>/dev/null | wc -l)
+    detail+="${detail:+; }$lines lines"
+    return $status
+}
+
+training_set() { # once, for the parts train and peers
+    data=$work/data
+    [ ! -d "$data" ] || return 0
+    local size=(--machines "fan,valve" --train-source 45 --train-target 5 --test 5)
+    if [ $full = 1 ]; then
+        size=()
+    elif [ "$device" = cpu ]; then
+        size=(--machines "fan,valve" --train-source 18 --train-target 2 --test 2 --seconds 2)
+    fi
+    run "clips" "$bin/asd-data" synth "$data" -q "${size[@]}"
+}
+
+part_train() {
+    local epochs=10 began status=0 omega
+    [ $full = 0 ] || epochs=100
+    [ "$device" != cpu ] || epochs=2
+    training_set || { detail+="${detail:+; }no clips" && return 1; }
+    began=$(date +%s.%N)
+    run "train" "$bin/asd-train" dcase-baseline --data "$data" --run "$work/run" --device "$device" \
+        --set "train.epochs=$epochs" || return 1
+    seconds=$(awk -v a="$began" -v b="$(date +%s.%N)" 'BEGIN { printf "%.2f", b - a }')
+    detail="$(find "$data" -path '*/train/*.wav' | wc -l) clips, $epochs epochs: $seconds s"
+    run "score" "$bin/asd-eval" score dcase-baseline --data "$data" --run "$work/run" --device "$device" \
+        --set "train.epochs=$epochs" || return 1
+    run "omega" "$bin/asd-eval" omega "$work/run/scores/mse" --bootstrap 0 || return 1
+    omega=$(grep -oE '^Omega [0-9.]+' "$work/output") || status=1
+    detail+=", $omega"
+    extra=", \"train_seconds\": $seconds, \"epochs\": $epochs"
+    cp "$work/run/run.json" "$out/train.json"
+    return $status
+}
+
+part_peers() {
+    "$python" -c 'import torch' 2>/dev/null || { detail="no PyTorch in $python" && return 77; }
+    [ "$device" = cpu ] || "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null ||
+        { detail="PyTorch of $python sees no CUDA device" && return 77; }
+    local epochs=10 folder
+    [ $full = 0 ] || epochs=100
+    [ "$device" != cpu ] || epochs=2
+    training_set || { detail+="${detail:+; }no clips" && return 1; }
+    folder=$(find "$data" -type d -path '*/fan/train' -print -quit)
+    run "peer" "$python" "$ASD_SOURCE/bench/peers/train_autoencoder.py" --data "${folder%/train}" --epochs $epochs \
+        --clips "$(find "$folder" -name '*.wav' | wc -l)" || return 1
+    grep '^{' "$work/output" >>"$out/peers.jsonl"
+    detail="$(grep -c '^{' "$work/output") lines in peers.jsonl"
+}
+
+# --- run them ---
+failed=0
+header=$(printf '%-10s %-8s %8s  %s' part result seconds 'what')
+echo "$header" >"$work/table"
+for part in "${parts[@]}"; do
+    printf 'gpu.sh: %s (at most %d s)\n' "$part" "${LIMIT[$part]}" >&2
+    began=$SECONDS deadline=$((SECONDS + ${LIMIT[$part]})) detail='' extra='' result=passed status=0
+    start_clocks
+    "part_$part" || status=$?
+    clocks=$(stop_clocks)
+    case $status in
+    0) ;;
+    77) result=nothing ;;
+    *)
+        result=FAILED
+        failed=1
+        ;;
+    esac
+    printf '%-10s %-8s %8d  %s\n' "$part" $result $((SECONDS - began)) "$detail" >>"$work/table"
+    printf '{"what": "gpu/%s", "date": "%s", "result": "%s", "seconds": %d, "detail": %s%s, %s, %s}\n' "$part" \
+        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" $result $((SECONDS - began)) "$(quote "$detail")" "$extra" "$clocks" "$machine" \
+        >>"$out/gpu.jsonl"
+done
+
+{
+    printf '%s, commit %s\n' "$card" "$commit"
+    [ "$device" = cpu ] || printf 'driver %s, runtime %s, %s\n' "$(cuda_fact driver)" "$(cuda_fact runtime)" "$(cuda_fact libraries)"
+    cat "$work/table"
+} | tee "$out/table.txt"
+exit $failed
