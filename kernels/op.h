@@ -207,6 +207,11 @@ typedef struct asd_frame_stack_attr {
     int64_t stack; /* consecutive frames in one row */
 } asd_frame_stack_attr;
 
+typedef struct asd_layernorm_attr {
+    float eps;   /* added to the variance, > 0 */
+    float alpha; /* factor of the residual */
+} asd_layernorm_attr;
+
 typedef struct asd_logmel_attr {
     int64_t n_fft, hop_samples, n_mels;
     double  rate_hz, fmin_hz, fmax_hz;
