@@ -285,7 +285,7 @@ static asd_status forward_plan(void *plan)
 
 static void bench_logmel(bench *b)
 {
-    static const asd_logmel_attr attr = {1024, 512, 128, 16000, 0, 8000, 2.220446049250313e-16};
+    static const asd_logmel_attr attr = {1024, 512, 128, 16000, 0, 8000, 2.220446049250313e-16, 0};
     asd_params                   params;
     asd_tape                     tape;
     asd_plan                    *plan;

@@ -1,23 +1,31 @@
 /* logmel.c - samples to log-mel spectrogram in dB, by librosa's definition (version 0.10 and
  * later).
  *
- *   X[t, f] = sum_n w[n] x[t hop + n - n_fft/2] exp(-2 pi i f n / n_fft)      x is 0 outside the
- * clip w[n]    = 0.5 - 0.5 cos(2 pi n / n_fft)                                   periodic Hann P =
- * |X|^2        M[t, m] = sum_f h[m, f] P[t, f]        y = 10 log10(max(M, floor)) h[m, f] = max(0,
- * min((f - f_m) / (f_{m+1} - f_m), (f_{m+2} - f) / (f_{m+2} - f_{m+1}))) 2 / (f_{m+2} - f_m) f_m
- * equally spaced on the Slaney scale between fmin and fmax: linear below 1 kHz (3 mel per 200 Hz),
- *             logarithmic above (27 mel per factor 6.4); the factor 2 / width is Slaney's area
+ *   X[t, f] = sum_n w[n] x[t hop + n - n_fft/2] exp(-2 pi i f n / n_fft)   x is 0 off the clip
+ *   w[n]    = 0.5 - 0.5 cos(2 pi n / n_fft)                                periodic Hann
+ *   P[t, f] = |X[t, f]|^2
+ *   M[t, m] = sum_f h[m, f] P[t, f]
+ *   y       = 10 log10(max(M, floor))
+ *
+ *   h[m, f] = max(0, min((f - f_m) / (f_{m+1} - f_m),
+ *                        (f_{m+2} - f) / (f_{m+2} - f_{m+1}))) 2 / (f_{m+2} - f_m)
+ *
+ * f_m are equally spaced on the Slaney scale between fmin and fmax: linear below 1 kHz (3 mel per
+ * 200 Hz), logarithmic above (27 mel per factor 6.4); the factor 2 / width is Slaney's area
  * normalisation.
  *
- * x: (B, S) float in [-1, 1), or int16 read as x / 32768   y: (B, T, F), T = 1 + floor(S / hop), F
- * = n_mels Numerics: fp32 throughout, window and mel weights computed in double and rounded once.
+ * x: (B, S) float in [-1, 1), or int16 read as x / 32768
+ * y: (B, T, F), T = 1 + floor(S / hop), F = n_mels
+ *
+ * Numerics: fp32 throughout, window and mel weights computed in double and rounded once.
  * 10 log10 is (10 / ln 10) logf: glibc's logf is within 0.6 ulp and three times as fast as its
- * log10f. Mapping: one chunk per clip (at most 16 chunks), each with its own FFT plan and frame
- * buffers. See: dcase2026 6.1, systems B1; McFee et al., librosa.   Used by: the baseline's
- * front-end.
+ * log10f.
+ * Mapping: one chunk per clip (at most 16 chunks), each with its own FFT plan and frame buffers.
+ * See: dcase2026 6.1, systems B1; McFee et al., librosa.   Used by: the baseline's front-end.
  */
+#include "kernels/logmel.h"
+
 #include "kernels/cpu.h"
-#include "kernels/op.h"
 
 #include "base/arena.h"
 #include "base/par.h"
@@ -29,11 +37,6 @@
 
 enum { MAX_CHUNKS = 16 };
 
-typedef struct mel_band {
-    int64_t first, n; /* bins first .. first + n - 1 have weight */
-    int64_t weight;   /* where their weights start */
-} mel_band;
-
 typedef struct logmel_slot {
     kiss_fftr_cfg fft;
     float        *frame; /* (n_fft) */
@@ -42,17 +45,30 @@ typedef struct logmel_slot {
 } logmel_slot;
 
 typedef struct logmel_state {
-    asd_arena   arena; /* holds all arrays below */
-    float      *window;
-    float      *weight;
-    mel_band   *band; /* (n_mels) */
-    int64_t     n_slots;
-    logmel_slot slot[MAX_CHUNKS];
+    asd_arena     arena; /* holds all arrays below */
+    float        *window;
+    float        *weight;
+    asd_mel_band *band; /* (n_mels) */
+    int64_t       n_slots;
+    logmel_slot   slot[MAX_CHUNKS];
 } logmel_state;
 
 int64_t asd_logmel_frames(const asd_logmel_attr *a, int64_t samples)
 {
     return 1 + samples / a->hop_samples;
+}
+
+int asd_logmel_is_fused(const asd_logmel_attr *a)
+{
+    return a->n_fft >= 64 && a->n_fft <= 4096 && !(a->n_fft & (a->n_fft - 1)) &&
+           a->method != ASD_LOGMEL_CUFFT;
+}
+
+int64_t asd_logmel_chunk_rows(const asd_logmel_attr *a, int64_t rows)
+{
+    int64_t most   = (32 << 20) / ((a->n_fft + 2) * (int64_t)sizeof(float));
+    int64_t chunks = most ? (rows + most - 1) / most : rows;
+    return chunks ? (rows + chunks - 1) / chunks : 0;
 }
 
 static int64_t n_chunks(int64_t B)
@@ -77,8 +93,18 @@ static asd_status logmel_infer(asd_node *n)
             ASD_E_CONFIG,
             "logmel: bands from %g to %g Hz, want 0 <= fmin < fmax <= %g (half the rate)",
             a->fmin_hz, a->fmax_hz, a->rate_hz / 2);
+    if (a->method < ASD_LOGMEL_AUTO || a->method > ASD_LOGMEL_CUFFT ||
+        (a->method == ASD_LOGMEL_FUSED && !asd_logmel_is_fused(a)))
+        return ASD_FAIL(
+            ASD_E_CONFIG,
+            "logmel: method %d with n_fft %lld; want 0, 2, or 1 with a power of two from "
+            "64 to 4096",
+            a->method, (long long)a->n_fft);
     n->y = (asd_spec){ASD_F32, ASD_SHAPE3(n->in[0].shape.d[0],
                                           asd_logmel_frames(a, n->in[0].shape.d[1]), a->n_mels)};
+    if (!asd_logmel_is_fused(a)) /* spectra on their way from cuFFT to the bands */
+        n->fwd_work_bytes = (size_t)asd_logmel_chunk_rows(a, asd_rows(n->y.shape)) *
+                            (size_t)(a->n_fft + 2) * sizeof(float);
     return ASD_OK;
 }
 
@@ -99,13 +125,12 @@ static double band_edge(const asd_logmel_attr *a, int64_t m)
     return mel_to_hz(lo + (hi - lo) * (double)m / (double)(a->n_mels + 1));
 }
 
-/* Fills band[] and weight[]; with weight NULL only counts. Returns the number of weights. */
-static int64_t make_mel(const asd_logmel_attr *a, mel_band *band, float *weight)
+int64_t asd_logmel_bands(const asd_logmel_attr *a, asd_mel_band *band, float *weight)
 {
     int64_t used = 0;
     for (int64_t m = 0; m < a->n_mels; ++m) {
-        double   f0 = band_edge(a, m), f1 = band_edge(a, m + 1), f2 = band_edge(a, m + 2);
-        mel_band b = {.first = 0, .n = 0, .weight = used};
+        double       f0 = band_edge(a, m), f1 = band_edge(a, m + 1), f2 = band_edge(a, m + 2);
+        asd_mel_band b = {.first = 0, .n = 0, .weight = used};
         for (int64_t f = 0; f <= a->n_fft / 2; ++f) {
             double hz = (double)f * a->rate_hz / (double)a->n_fft;
             double up = (hz - f0) / (f1 - f0), down = (f2 - hz) / (f2 - f1);
@@ -125,6 +150,13 @@ static int64_t make_mel(const asd_logmel_attr *a, mel_band *band, float *weight)
     return used;
 }
 
+void asd_logmel_window(const asd_logmel_attr *a, double scale, float *window)
+{
+    for (int64_t i = 0; i < a->n_fft; ++i)
+        window[i] =
+            (float)(scale * (0.5 - 0.5 * cos(6.283185307179586 * (double)i / (double)a->n_fft)));
+}
+
 static void logmel_release(asd_call *c)
 {
     logmel_state *s = c->state;
@@ -140,7 +172,7 @@ static void place(logmel_state *s, const asd_logmel_attr *a, int64_t n_weights, 
     size_t bins = (size_t)a->n_fft / 2 + 1;
     s->window   = asd_arena_take(&s->arena, (size_t)a->n_fft, sizeof(float));
     s->weight   = asd_arena_take(&s->arena, (size_t)n_weights, sizeof(float));
-    s->band     = asd_arena_take(&s->arena, (size_t)a->n_mels, sizeof(mel_band));
+    s->band     = asd_arena_take(&s->arena, (size_t)a->n_mels, sizeof(asd_mel_band));
     for (int64_t i = 0; i < s->n_slots; ++i) {
         logmel_slot *t = &s->slot[i];
         t->fft =
@@ -155,7 +187,7 @@ static void place(logmel_state *s, const asd_logmel_attr *a, int64_t n_weights, 
 static asd_status logmel_prepare(asd_call *c)
 {
     const asd_logmel_attr *a         = c->attr;
-    int64_t                n_weights = make_mel(a, NULL, NULL);
+    int64_t                n_weights = asd_logmel_bands(a, NULL, NULL);
     size_t                 fft_bytes = 0, n = (size_t)a->n_fft;
     logmel_state          *s = calloc(1, sizeof *s);
     if (!s)
@@ -164,13 +196,12 @@ static asd_status logmel_prepare(asd_call *c)
     s->n_slots = n_chunks(c->x[0].shape.d[0]);
     kiss_fftr_alloc((int)a->n_fft, 0, NULL, &fft_bytes); /* only asks for the size */
     ASD_TRY(asd_arena_init(&s->arena, (n + (size_t)n_weights) * sizeof(float) +
-                                          (size_t)a->n_mels * sizeof(mel_band) +
+                                          (size_t)a->n_mels * sizeof(asd_mel_band) +
                                           (size_t)s->n_slots * (fft_bytes + 4 * n * sizeof(float)) +
                                           (size_t)(3 + 4 * MAX_CHUNKS) * 2 * ASD_ALIGN));
     place(s, a, n_weights, fft_bytes);
-    for (int64_t i = 0; i < a->n_fft; ++i)
-        s->window[i] = (float)(0.5 - 0.5 * cos(6.283185307179586 * (double)i / (double)a->n_fft));
-    make_mel(a, s->band, s->weight);
+    asd_logmel_window(a, 1, s->window);
+    asd_logmel_bands(a, s->band, s->weight);
     return ASD_OK;
 }
 
@@ -209,9 +240,9 @@ static void mel_log(const logmel_state *s, const asd_logmel_attr *a, const float
 {
     float floor = (float)a->floor;
     for (int64_t m = 0; m < a->n_mels; ++m) {
-        const mel_band *b = &s->band[m];
-        const float    *w = s->weight + b->weight, *p = power + b->first;
-        float           sum = 0;
+        const asd_mel_band *b = &s->band[m];
+        const float        *w = s->weight + b->weight, *p = power + b->first;
+        float               sum = 0;
         for (int64_t i = 0; i < b->n; ++i)
             sum += w[i] * p[i];
         y[m] = 4.3429448190325175f /* 10 / ln 10 */ * logf(sum > floor ? sum : floor);
@@ -254,8 +285,18 @@ static double logmel_flops(const asd_node *n, int backward)
                : (double)asd_rows(n->y.shape) * 2.5 * (double)a->n_fft * log2((double)a->n_fft);
 }
 
-static const asd_logmel_attr baseline = {1024, 512, 128, 16000, 0, 8000, 2.220446049250313e-16};
-static const asd_logmel_attr odd      = {18, 5, 3, 16000, 50, 7000, 2.220446049250313e-16};
+#define FLOOR 2.220446049250313e-16
+static const asd_logmel_attr baseline       = {1024, 512, 128, 16000, 0, 8000, FLOOR, 0};
+static const asd_logmel_attr baseline_cufft = {1024, 512, 128, 16000, 0, 8000, FLOOR, 2};
+static const asd_logmel_attr odd            = {18, 5, 3, 16000, 50, 7000, FLOOR, 0};
+/* Each length of the fused kernel, with hops that make even, odd and overlapping frames. */
+static const asd_logmel_attr fft64   = {64, 27, 9, 16000, 0, 8000, FLOOR, 1};
+static const asd_logmel_attr fft128  = {128, 64, 33, 16000, 20, 7600, FLOOR, 1};
+static const asd_logmel_attr fft256  = {256, 101, 40, 16000, 0, 8000, FLOOR, 1};
+static const asd_logmel_attr fft512  = {512, 160, 64, 16000, 0, 8000, FLOOR, 1};
+static const asd_logmel_attr fft2048 = {2048, 512, 130, 16000, 0, 8000, FLOOR, 1};
+static const asd_logmel_attr fft4096 = {4096, 1024, 128, 16000, 0, 8000, FLOOR, 1};
+static const asd_logmel_attr fft1000 = {1000, 500, 64, 16000, 0, 8000, FLOOR, 0};
 #define CASE(B, S, A, type, suffix, is_bench)                                                      \
     {                                                                                              \
         .name = "B=" #B ",S=" #S "," #A suffix, .n_in = 1, .attr = &A, .bench = is_bench,          \
@@ -265,10 +306,24 @@ static const asd_case logmel_cases[] = {
     CASE(1, 1, odd, ASD_F32, "", 0),
     CASE(3, 101, odd, ASD_F32, "", 0),
     CASE(17, 64, odd, ASD_F32, "", 0),
+    CASE(3, 331, odd, ASD_I16, ",int16", 0),
     CASE(1, 8191, baseline, ASD_F32, "", 0),
     CASE(2, 6007, baseline, ASD_I16, ",int16", 0),
+    CASE(1, 3, baseline, ASD_I16, ",int16", 0),
+    CASE(2, 6007, baseline_cufft, ASD_I16, ",int16", 0),
+    CASE(3, 1009, fft64, ASD_I16, ",int16", 0),
+    CASE(2, 2003, fft128, ASD_F32, "", 0),
+    CASE(3, 1501, fft256, ASD_I16, ",int16", 0),
+    CASE(2, 3000, fft512, ASD_F32, "", 0),
+    CASE(3, 2051, fft512, ASD_I16, ",int16", 0),
+    CASE(1, 5001, fft2048, ASD_F32, "", 0),
+    CASE(2, 4096, fft2048, ASD_I16, ",int16", 0),
+    CASE(2, 7013, fft4096, ASD_I16, ",int16", 0),
+    CASE(1, 9000, fft4096, ASD_F32, "", 0),
+    CASE(2, 3001, fft1000, ASD_I16, ",int16", 0),
     CASE(1, 160000, baseline, ASD_F32, "", 1),
     CASE(2, 160000, baseline, ASD_I16, ",int16", 1),
+    CASE(2, 160000, baseline_cufft, ASD_I16, ",int16", 1),
     {.name = NULL},
 };
 
@@ -277,9 +332,9 @@ const asd_op asd_op_logmel = {
     .min_in  = 1,
     .n_in    = 1,
     .infer   = logmel_infer,
-    .fwd     = {logmel_fwd_cpu},
-    .prepare = {logmel_prepare},
-    .release = {logmel_release},
+    .fwd     = {logmel_fwd_cpu, ASD_CUDA_FN(logmel_fwd_cuda)},
+    .prepare = {logmel_prepare, ASD_CUDA_FN(logmel_prepare_cuda)},
+    .release = {logmel_release, ASD_CUDA_FN(logmel_release_cuda)},
     .flops   = logmel_flops,
     .cases   = logmel_cases,
 };

@@ -212,10 +212,15 @@ typedef struct asd_layernorm_attr {
     float alpha; /* factor of the residual */
 } asd_layernorm_attr;
 
+/* How CUDA makes the spectrum. The fused kernel knows n_fft = 64, 128, .. 4096; AUTO takes it for
+ * those and cuFFT for every other length. The other two are for tests and benches. */
+enum { ASD_LOGMEL_AUTO, ASD_LOGMEL_FUSED, ASD_LOGMEL_CUFFT };
+
 typedef struct asd_logmel_attr {
     int64_t n_fft, hop_samples, n_mels;
     double  rate_hz, fmin_hz, fmax_hz;
-    double  floor; /* smallest mel power that is told apart: 2.220446049250313e-16 */
+    double  floor;  /* smallest mel power that is told apart: 2.220446049250313e-16 */
+    int     method; /* ASD_LOGMEL_AUTO ..; the CPU has but one */
 } asd_logmel_attr;
 
 /* Frames of a centred STFT: 1 + floor(S / hop). */

@@ -194,7 +194,7 @@ static void test_not_differentiable(void **state)
                  "frame_stack has no backward");
     rig_free(&r);
 
-    static const asd_logmel_attr attr = {16, 4, 3, 1000, 0, 500, 1e-10};
+    static const asd_logmel_attr attr = {16, 4, 3, 1000, 0, 500, 1e-10, 0};
     t                                 = rig_new(&r, 1);
     h                                 = asd_logmel(t, asd_linear(t, input(t, 2, 9), "a", 32), attr);
     loss                              = asd_mse(t, h, asd_relu(t, h));

@@ -12,7 +12,7 @@
 enum { F = BASELINE_F };
 
 static const int64_t         WIDTH[] = {640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640};
-static const asd_logmel_attr LOGMEL  = {1024, 512, 128, 16000, 0, 8000, 2.220446049250313e-16};
+static const asd_logmel_attr LOGMEL  = {1024, 512, 128, 16000, 0, 8000, 2.220446049250313e-16, 0};
 
 void baseline_check(const char *what, double value, double want, double fp32_error)
 {
