@@ -42,7 +42,7 @@ if(TOOL_PARTS)
   target_link_libraries(asd_simt_tools PUBLIC asd_simt)
 endif()
 
-# Kernels made for these tests: tests/simt/*.cu, and what they must show.
+# Kernels made for these tests: tests/simt/*.cu, and what they must show; matmul.cu on a device too.
 file(GLOB SIMT_TEST_KERNELS CONFIGURE_DEPENDS tests/simt/*.cu)
 set(SIMT_TEST_WRAPPERS)
 foreach(kernel ${SIMT_TEST_KERNELS})
@@ -69,13 +69,28 @@ function(add_simt_test name source)
 endfunction()
 
 # The shim's own tests, and the tests that run on every backend there is.
-file(GLOB SIMT_OWN_TESTS CONFIGURE_DEPENDS tests/simt/test_*.c)
-foreach(source ${SIMT_OWN_TESTS})
-  get_filename_component(name ${source} NAME_WE)
-  add_simt_test(${name} ${source})
-endforeach()
+add_simt_test(test_simt tests/simt/test_simt.c)
+add_simt_test(test_matmul_simt tests/simt/test_matmul.c)
+# The same with the stacks switched as on machines other than x86-64.
+add_simt_test(test_simt_ucontext tests/simt/test_simt.c)
+target_sources(test_simt_ucontext PRIVATE cuda/simt/fiber.cc)
+target_compile_definitions(test_simt_ucontext PRIVATE SIMT_UCONTEXT)
+target_compile_features(test_simt_ucontext PRIVATE cxx_std_17)
+target_compile_options(test_simt_ucontext PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${SIMT_OPTIONS}>")
+if(ASD_CUDA_USED)
+  add_executable(test_matmul tests/simt/test_matmul.c tests/simt/matmul.cu)
+  set_target_properties(test_matmul PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
+    CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
+  target_link_libraries(test_matmul PRIVATE asd_test_parts)
+  add_test(NAME test_matmul COMMAND test_matmul)
+  set_tests_properties(test_matmul PROPERTIES ENVIRONMENT "${TEST_ENVIRONMENT}")
+endif()
 foreach(area ops gpu plan adam logmel train_cuda)
   if(EXISTS ${PROJECT_SOURCE_DIR}/tests/test_${area}.c)
     add_simt_test(test_${area}_simt tests/test_${area}.c)
   endif()
 endforeach()
+# Blocks and threads last to first: no result may depend on the order.
+add_test(NAME test_ops_simt_reverse COMMAND test_ops_simt)
+set_tests_properties(test_ops_simt_reverse PROPERTIES TIMEOUT 900
+  ENVIRONMENT "${TEST_ENVIRONMENT};ASD_SIMT_ORDER=reverse")

@@ -26,6 +26,11 @@ static __device__ __forceinline__ bf16 asd_bf16_from_f32(float x)
     return __float2bfloat16_rn(x);
 }
 
+/* The shim reports a wide access to a misaligned address; a device traps by itself. */
+static __device__ __forceinline__ void asd_check_aligned(const void *, int, const char *)
+{
+}
+
 /* Status of a CUDA runtime call; the message says what was being done and CUDA's own words. */
 #define ASD_CUDA_TRY(call)                                                                         \
     do {                                                                                           \

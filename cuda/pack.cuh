@@ -35,6 +35,7 @@ template <typename T> static __device__ __forceinline__ void pack_set(pack<T> &p
 /* The copy through float4 makes one 16-byte instruction of it; memcpy alone may become eight. */
 template <typename T> static __device__ __forceinline__ pack<T> load16(const T *p)
 {
+    asd_check_aligned(p, 16, "load16");
     float4  bits = *reinterpret_cast<const float4 *>(p);
     pack<T> r;
     memcpy((void *)&r, &bits, sizeof r);
@@ -44,6 +45,7 @@ template <typename T> static __device__ __forceinline__ pack<T> load16(const T *
 template <typename T> static __device__ __forceinline__ void store16(T *p, const pack<T> &x)
 {
     float4 bits;
+    asd_check_aligned(p, 16, "store16");
     memcpy(&bits, &x, sizeof bits);
     *reinterpret_cast<float4 *>(p) = bits;
 }
@@ -83,6 +85,7 @@ template <int N, typename T> static __device__ __forceinline__ void store_f32(T 
 template <typename T> static __device__ __forceinline__ pack<T> load_shared16(shared_ptr<T> p)
 {
     pack<T> r;
+    asd_check_aligned(p, 16, "load_shared16");
     for (int i = 0; i < pack<T>::N; ++i)
         r.v[i] = p[i];
     return r;
@@ -91,6 +94,7 @@ template <typename T> static __device__ __forceinline__ pack<T> load_shared16(sh
 template <typename T>
 static __device__ __forceinline__ void store_shared16(shared_ptr<T> p, const pack<T> &x)
 {
+    asd_check_aligned(p, 16, "store_shared16");
     for (int i = 0; i < pack<T>::N; ++i)
         p[i] = x.v[i];
 }

@@ -9,7 +9,9 @@
 #include <cstdlib>
 #include <sys/mman.h>
 
-#if !defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SIMT_UCONTEXT) /* which a test sets, to try the other way */
+#define SIMT_SWITCH 1
+#else
 #include <ucontext.h>
 #endif
 
@@ -34,7 +36,7 @@ struct fiber {
     void (*entry)(void *);
     void *ctx;
     char *stack;
-#if defined(__x86_64__)
+#ifdef SIMT_SWITCH
     void *sp;
 #else
     ucontext_t at;
@@ -43,7 +45,7 @@ struct fiber {
 };
 
 static thread_local fiber *running;
-#if defined(__x86_64__)
+#ifdef SIMT_SWITCH
 static thread_local void *scheduler_sp;
 #else
 static thread_local ucontext_t scheduler_at;
@@ -68,7 +70,7 @@ static void start()
     abort(); /* entry yields for ever when it is done */
 }
 
-#if defined(__x86_64__)
+#ifdef SIMT_SWITCH
 extern "C" void asd_simt_switch(void **save_sp, void *load_sp);
 asm(R"(
     .text
@@ -96,7 +98,7 @@ asd_simt_switch:
 
 void fiber_restart(fiber *f)
 {
-#if defined(__x86_64__)
+#ifdef SIMT_SWITCH
     /* as if `start` were about to be called: six saved registers, its address, and a return
      * address that is never used but puts its frame where the ABI wants it */
     uintptr_t *top = (uintptr_t *)(f->stack + STACK_BYTES);
@@ -142,7 +144,7 @@ void fiber_resume(fiber *f)
 #ifdef SIMT_ASAN
     __sanitizer_start_switch_fiber(&scheduler_fake, f->stack, STACK_BYTES);
 #endif
-#if defined(__x86_64__)
+#ifdef SIMT_SWITCH
     asd_simt_switch(&scheduler_sp, f->sp);
 #else
     swapcontext(&scheduler_at, &f->at);
@@ -159,7 +161,7 @@ void fiber_yield()
 #ifdef SIMT_ASAN
     __sanitizer_start_switch_fiber(&f->fake_stack, scheduler_bottom, scheduler_size);
 #endif
-#if defined(__x86_64__)
+#ifdef SIMT_SWITCH
     asd_simt_switch(&f->sp, scheduler_sp);
 #else
     swapcontext(&f->at, &scheduler_at);

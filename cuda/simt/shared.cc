@@ -20,7 +20,7 @@ void shared_begin(shared_memory *m, size_t dynamic_bytes)
     }
     memset(m->bytes, 0xFF, m->used); /* a NaN, should a check ever be missing */
     for (uint32_t i = 0; i < (m->used + GRANULE - 1) / GRANULE && i < N_GRANULES; ++i)
-        m->seen[i] = shadow{NOBODY, NOBODY, 0, 0, 0, 0, -1, 0, 0};
+        m->seen[i] = shadow{NOBODY, NOBODY, 0, 0, 0, 0, -1, UNWRITTEN, 0};
     m->n             = 0;
     m->dynamic_bytes = (uint32_t)dynamic_bytes;
     m->used          = (uint32_t)(dynamic_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -81,7 +81,19 @@ int shared_mark(shared_memory *m, uint32_t begin, uint32_t bytes, access how, mo
 {
     for (uint32_t i = begin / GRANULE; i <= (begin + bytes - 1) / GRANULE; ++i) {
         shadow *s = &m->seen[i];
-        if (how != WRITE && !s->written) {
+        if (how == LAND) { /* others see it after the next barrier */
+            s->written     = WRITTEN;
+            s->write_block = now.block;
+            s->write_warp  = now.warp;
+            continue;
+        }
+        if (s->written == ON_ITS_WAY) {
+            snprintf(why, why_size,
+                     "is %s while a cp_async16 of thread %d to it is on its way: wait for it",
+                     how == READ ? "read" : "written", s->writer);
+            return 0;
+        }
+        if (how != WRITE && how != COPY && s->written == UNWRITTEN) {
             snprintf(why, why_size, "is read, but nobody has written it");
             return 0;
         }
@@ -104,7 +116,7 @@ int shared_mark(shared_memory *m, uint32_t begin, uint32_t bytes, access how, mo
         s->writer      = now.thread;
         s->write_block = now.block;
         s->write_warp  = now.warp;
-        s->written     = 1;
+        s->written     = how == COPY ? ON_ITS_WAY : WRITTEN;
         s->atomic      = how == ATOMIC;
     }
     return 1;

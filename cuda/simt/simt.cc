@@ -22,6 +22,13 @@ namespace simt
 thread_local thread_id *self;
 
 enum { SLOT_BYTES = 64, MAX_THREADS = 1024, SPINS = 100000 };
+struct copy16 { /* on its way */
+    const shared_array *a;
+    int64_t             offset;
+    int                 group;
+    unsigned char       bytes[16];
+};
+
 enum state { NEW, READY, AT_BARRIER, AT_WARP, DONE };
 
 struct site { /* of a barrier or collective in the source */
@@ -42,6 +49,9 @@ struct thread_run {
     /* the warp collective it waits in */
     unsigned      mask, gave; /* lanes asked for; lanes that came */
     unsigned char mine[SLOT_BYTES];
+    /* cp.async: not landed yet, and the groups committed so far */
+    std::vector<copy16> copies;
+    int                 groups;
 };
 
 struct warp_run {
@@ -157,23 +167,48 @@ void *shared_touch(const shared_array *a, int64_t offset, size_t bytes, size_t e
     return m->bytes + begin;
 }
 
-void shared_expect(const shared_array *a, int64_t offset, size_t bytes)
+void shared_align(const shared_array *a, int64_t offset, size_t bytes, const char *what)
 {
-    shared_touch(a, offset, bytes, 1, WRITE);
-    shared_memory *m = &me->block->shared;
-    for (size_t i = 0; i < bytes; i += GRANULE)
-        m->seen[(a->begin + (size_t)offset + i) / GRANULE].written = 0;
+    if (a && (a->begin + offset) % (int64_t)bytes)
+        fail("shared array %s: byte %lld is not aligned to %zu, as %s wants it", a->name,
+             (long long)offset, bytes, what);
 }
 
-void shared_land(const shared_array *a, int64_t offset, size_t bytes)
+void global_align(const void *p, size_t bytes, const char *what)
 {
-    shared_memory *m = &me->block->shared;
-    for (size_t i = 0; i < bytes; i += GRANULE) {
-        shadow *s      = &m->seen[(a->begin + (size_t)offset + i) / GRANULE];
-        s->written     = 1;
-        s->write_block = me->block->barriers; /* visible to others after the next barrier */
-        s->write_warp  = now().warp;
+    if ((uintptr_t)p % bytes)
+        fail("global address %p is not aligned to %zu, as %s wants it", p, bytes, what);
+}
+
+/* --- cp.async: the bytes are fetched at once and land when the thread waits --- */
+
+void async_copy16(const shared_array *a, int64_t offset, const void *src, bool valid)
+{
+    copy16 c = {a, offset, me->groups, {}};
+    shared_align(a, offset, sizeof c.bytes, "cp_async16");
+    if (valid) {
+        global_align(src, sizeof c.bytes, "cp_async16");
+        memcpy(c.bytes, src, sizeof c.bytes);
     }
+    shared_touch(a, offset, sizeof c.bytes, 1, COPY);
+    me->copies.push_back(c);
+}
+
+void async_commit()
+{
+    ++me->groups;
+}
+
+void async_wait(int youngest)
+{
+    std::vector<copy16> later;
+    for (const copy16 &c : me->copies) {
+        if (c.group + youngest < me->groups)
+            memcpy(shared_touch(c.a, c.offset, sizeof c.bytes, 1, LAND), c.bytes, sizeof c.bytes);
+        else
+            later.push_back(c);
+    }
+    me->copies.swap(later);
 }
 
 /* --- waiting --- */
@@ -410,6 +445,8 @@ static void begin_block(block_run *b, dim3 at, dim3 grid, dim3 block, size_t sha
         t->is            = NEW;
         t->stack         = nullptr;
         t->at            = site{nullptr, 0};
+        t->groups        = 0;
+        t->copies.clear();
     }
 }
 

@@ -59,12 +59,17 @@ struct shared_array { /* one ASD_SHARED of the running block */
 };
 const shared_array *shared_find(const void *key, size_t bytes, const char *name);
 const shared_array *shared_dynamic(const char *name);
-enum access { READ, WRITE, ATOMIC };
+enum access { READ, WRITE, ATOMIC, COPY, LAND }; /* the last two: cp.async, begun and done */
 /* Checks an access and gives the place. offset, bytes: within the array. */
 void *shared_touch(const shared_array *a, int64_t offset, size_t bytes, size_t element, access how);
-/* cp.async: the bytes count as unwritten until `shared_land`. */
-void shared_expect(const shared_array *a, int64_t offset, size_t bytes);
-void shared_land(const shared_array *a, int64_t offset, size_t bytes);
+/* The address must be on `bytes`; `what` wants it so. */
+void shared_align(const shared_array *a, int64_t offset, size_t bytes, const char *what);
+void global_align(const void *p, size_t bytes, const char *what);
+
+/* cp.async, for simt/mma.h: 16 bytes that nobody may touch until the thread has waited for them. */
+void async_copy16(const shared_array *a, int64_t offset, const void *src, bool valid);
+void async_commit();
+void async_wait(int youngest); /* for all groups but so many */
 
 template <typename T> struct ref;
 
@@ -222,6 +227,16 @@ asd_status launch_kernel(const char *name, void (*kernel)(Formal...), dim3 grid,
 } // namespace simt
 
 template <typename T> using shared_ptr = simt::ptr<T>;
+
+static inline void asd_check_aligned(const void *p, int bytes, const char *what)
+{
+    simt::global_align(p, (size_t)bytes, what);
+}
+template <typename T>
+static inline void asd_check_aligned(shared_ptr<T> p, int bytes, const char *what)
+{
+    simt::shared_align(p.a, p.at * (int64_t)sizeof(T), (size_t)bytes, what);
+}
 
 #define ASD_SHARED(T, name, n)                                                                     \
     static const char   name##_key = 0;                                                            \

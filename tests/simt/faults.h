@@ -19,13 +19,36 @@ enum {
     FAULT_SHUFFLE_ABSENT,
     FAULT_ENDLESS,
     FAULT_TOO_MANY_THREADS,
+    FAULT_NONE_COPY, /* from here on tests/simt/faults_mma.cu */
+    FAULT_COPY_NO_WAIT,
+    FAULT_COPY_NO_COMMIT,
+    FAULT_COPY_WAITS_FOR_OLDER,
+    FAULT_COPY_NO_BARRIER,
+    FAULT_COPY_OVER_READ,
+    FAULT_COPY_OVERWRITTEN,
+    FAULT_COPY_FROM_MISALIGNED,
+    FAULT_COPY_TO_MISALIGNED,
+    FAULT_PACK_MISALIGNED,
+    FAULT_SHARED_PACK_MISALIGNED,
+    FAULT_NONE_MMA,
+    FAULT_ROW_MISALIGNED,
+    FAULT_ROW_OUT_OF_BOUNDS,
+    FAULT_ROW_UNWRITTEN,
+    FAULT_MMA_LANE_ABSENT,
+    FAULT_MMA_LANE_ENDED,
+    FAULT_TF32_NOT_ROUNDED,
 };
 
 #ifdef __cplusplus
-extern "C"
+extern "C" {
 #endif
-    /* x, y: (64) device memory; flag: (1), 0. */
-    asd_status
-    faults_run(asd_stream *s, int fault, const float *x, float *y, int *flag);
+
+/* x, y: (64) device memory; flag: (1), 0. */
+asd_status faults_run(asd_stream *s, int fault, const float *x, float *y, int *flag);
+asd_status faults_mma_run(asd_stream *s, int fault, const float *x, float *y);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,5 +1,6 @@
 /* test_simt.c - the shim that proves kernels must itself be proven: kernels with one mistake each
- * (tests/simt/faults.cu) are reported with kernel, block and thread, their correct twins are not.
+ * (tests/simt/faults.cu,
+ * faults_mma.cu) are reported with kernel, block and thread, their correct twins are not.
  */
 #include "harness.h"
 
@@ -64,6 +65,39 @@ static const fault faults[] = {
     {"simt/warp/missing-syncwarp", FAULT_MISSING_SYNCWARP, "kernel warp_k", 0},
     {"simt/warp/lane-not-in-mask", FAULT_SHUFFLE_MASK, "is not in its own mask 0000ffff", 0},
     {"simt/warp/lane-absent", FAULT_SHUFFLE_ABSENT, "warp collective", 0},
+    {"simt/correct/cp-async", FAULT_NONE_COPY, NULL, 2080},
+    {"simt/copy/missing-wait", FAULT_COPY_NO_WAIT,
+     "kernel copy_k, block (0,0,0), thread (0,0,0): shared array s[0] is read while a cp_async16 "
+     "of "
+     "thread 0 to it is on its way",
+     0},
+    {"simt/copy/missing-commit", FAULT_COPY_NO_COMMIT, "is on its way: wait for it", 0},
+    {"simt/copy/waits-for-older", FAULT_COPY_WAITS_FOR_OLDER, "is on its way: wait for it", 0},
+    {"simt/copy/missing-barrier", FAULT_COPY_NO_BARRIER,
+     "is read while thread 0 writes it: no barrier between", 0},
+    {"simt/copy/over-what-is-read", FAULT_COPY_OVER_READ, "is written and read by thread", 0},
+    {"simt/copy/overwritten", FAULT_COPY_OVERWRITTEN,
+     "is written while a cp_async16 of thread 3 to it is on its way", 0},
+    {"simt/copy/from-misaligned", FAULT_COPY_FROM_MISALIGNED,
+     "is not aligned to 16, as cp_async16 wants it", 0},
+    {"simt/copy/to-misaligned", FAULT_COPY_TO_MISALIGNED,
+     "shared array s: byte 8 is not aligned to 16, as cp_async16 wants it", 0},
+    {"simt/pack/global-misaligned", FAULT_PACK_MISALIGNED,
+     "is not aligned to 16, as load16 wants it", 0},
+    {"simt/pack/shared-misaligned", FAULT_SHARED_PACK_MISALIGNED,
+     "shared array s: byte 4 is not aligned to 16, as load_shared16 wants it", 0},
+    {"simt/correct/ldmatrix-mma", FAULT_NONE_MMA, NULL, 16 * 21},
+    {"simt/ldmatrix/row-misaligned", FAULT_ROW_MISALIGNED,
+     "thread (9,0,0): shared array tile: byte 292 is not aligned to 16, as ldmatrix_x4 wants it",
+     0},
+    {"simt/ldmatrix/row-out-of-bounds", FAULT_ROW_OUT_OF_BOUNDS,
+     "thread (31,0,0): shared array tile[256] is out of bounds", 0},
+    {"simt/ldmatrix/row-unwritten", FAULT_ROW_UNWRITTEN,
+     "shared array tile[37] is read, but nobody has written it", 0},
+    {"simt/mma/lane-absent", FAULT_MMA_LANE_ABSENT, "lane 0 waits at mma_16x8x16", 0},
+    {"simt/mma/lane-ended", FAULT_MMA_LANE_ENDED,
+     "mma_16x8x16 is of the whole warp, and lanes 80000000 have ended", 0},
+    {"simt/mma/tf32-not-rounded", FAULT_TF32_NOT_ROUNDED, "to_tf32 is missing", 0},
     {"simt/wait/endless", FAULT_ENDLESS, "waits in a loop for something that never happens", 0},
 };
 
@@ -72,7 +106,10 @@ static void test_fault(void **state)
     const fault *f = *state;
     rig          r;
     rig_new(&r);
-    assert_ok(faults_run(r.stream, f->id, r.x, r.y, r.flag));
+    if (f->id >= FAULT_NONE_COPY)
+        assert_ok(faults_mma_run(r.stream, f->id, r.x, r.y));
+    else
+        assert_ok(faults_run(r.stream, f->id, r.x, r.y, r.flag));
     if (f->says) {
         assert_fails(asd_stream_wait(r.stream), ASD_E_DEVICE, f->says);
         /* and the shim is as good as new */
