@@ -297,7 +297,7 @@ static void bench_logmel(bench *b)
     asd_val x   = asd_tape_input(&tape, "samples", ASD_I16, ASD_SHAPE2(1, 160000));
     asd_val out = asd_logmel(&tape, x, attr);
     fail("logmel", asd_params_alloc(&params, 0));
-    fail("logmel", asd_plan_build(&tape, ASD_NO_VAL, &out, 1, ASD_CPU, &plan));
+    fail("logmel", asd_plan_build(&tape, ASD_NO_VAL, &out, 1, NULL, &plan));
     asd_rng_init(&r, 1, ASD_RNG_TEST, 0, 0);
     for (int64_t i = 0; i < 160000; ++i)
         ((int16_t *)asd_plan_data(plan, x))[i] = (int16_t)(3000 * asd_rng_normal(&r));
@@ -352,7 +352,7 @@ static void bench_train(bench *b)
     asd_val loss   = asd_mse(&tape, asd_autoencoder(&tape, x, &cfg), x);
     fail("train", asd_params_alloc(&s.params, 1));
     asd_params_reset(&s.params, 1, 1);
-    fail("train", asd_plan_build(&tape, loss, NULL, 0, ASD_CPU, &s.plan));
+    fail("train", asd_plan_build(&tape, loss, NULL, 0, NULL, &s.plan));
     float *data = take((size_t)FRAMES * 128, sizeof *data);
     asd_rng_init(&r, 1, ASD_RNG_TEST, 0, 0);
     for (int64_t i = 0; i < 313 * 128; ++i)

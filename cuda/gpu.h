@@ -79,8 +79,10 @@ asd_status asd_stream_after(asd_stream *s, asd_event *e);
 asd_status asd_event_wait(asd_event *e);
 asd_status asd_event_seconds(asd_event *from, asd_event *to, double *out); /* both happened */
 
-/* Between begin and end nothing runs: work on s (and on streams forked from it) is recorded. After
- * a failure in between, end reports it and gives no graph. */
+/* Records what record(ctx) enqueues on s, and on streams forked from it and joined again; nothing
+ * of it runs. A failure of record is the result then, and there is no graph. */
+asd_status asd_capture(asd_stream *s, asd_status (*record)(void *ctx), void *ctx, asd_graph **out);
+/* Its two halves. Who fails in between still calls end, and frees the graph if there is one. */
 asd_status asd_capture_begin(asd_stream *s);
 asd_status asd_capture_end(asd_stream *s, asd_graph **out);
 int        asd_stream_capturing(const asd_stream *s); /* s, or one it was forked from */

@@ -3,6 +3,7 @@
  * that need a device skip where there is none.
  */
 #include "harness.h"
+#include "ref/ref_nets.h"
 
 #include "base/device.h"
 #include "cuda/gpu.h"
@@ -157,6 +158,105 @@ static void test_program_without(void **state)
     free(out);
 }
 
+/* --- a parameter store's copy on the device --- */
+
+typedef struct store {
+    asd_gpu    *gpu;
+    asd_stream *stream;
+    asd_params  params;
+    asd_tape    tape;
+    asd_rng     rng;
+} store;
+
+static void store_new(store *r, uint64_t seed)
+{
+    memset(r, 0, sizeof *r);
+    assert_ok(asd_gpu_open(0, &r->gpu));
+    assert_ok(asd_stream_new(r->gpu, &r->stream));
+    asd_params_init(&r->params);
+    asd_tape_init(&r->tape, &r->params, 1);
+    asd_rng_init(&r->rng, seed, ASD_RNG_TEST, asd_rng_hash("gpu"), 0);
+}
+
+static void store_free(store *r)
+{
+    asd_tape_clear(&r->tape);
+    asd_params_clear(&r->params);
+    asd_stream_free(r->stream);
+    asd_gpu_close(r->gpu);
+}
+
+static float *copy_of(const float *x, int64_t n)
+{
+    float *y = malloc((size_t)n * sizeof *y + 1);
+    memcpy(y, x, (size_t)n * sizeof *y);
+    return y;
+}
+
+static void test_bf16_rounding(void **state)
+{
+    (void)state;
+    if (!devices())
+        skip();
+    /* halfway cases go to even; NaN stays NaN, and large numbers become infinite */
+    static const struct {
+        uint32_t f32;
+        uint16_t bf16;
+    } known[] = {{0x3f800000, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f808001, 0x3f81},
+                 {0x3f818000, 0x3f82}, {0x7f7fffff, 0x7f80}, {0x80000001, 0x8000},
+                 {0xff800000, 0xff80}, {0x7f800001, 0x7fc0}};
+    enum { N = sizeof known / sizeof *known };
+    store    r;
+    uint16_t got[N];
+    store_new(&r, 32);
+    asd_tape_param_bf16(&r.tape, "w", ASD_SHAPE1(N), ASD_INIT_ZERO, 0);
+    assert_ok(asd_params_alloc(&r.params, 1));
+    for (int i = 0; i < N; ++i)
+        memcpy(&r.params.w[i], &known[i].f32, sizeof known[i].f32);
+    assert_ok(asd_params_to_gpu(&r.params, r.stream));
+    assert_ok(asd_stream_download(r.stream, got, r.params.on_gpu.w16, sizeof got));
+    assert_ok(asd_stream_wait(r.stream));
+    for (int i = 0; i < N; ++i)
+        if (got[i] != known[i].bf16)
+            fail_msg("%08x became %04x, want %04x", known[i].f32, got[i], known[i].bf16);
+    store_free(&r);
+}
+
+static void test_params_there_and_back(void **state)
+{
+    (void)state;
+    if (!devices())
+        skip();
+    store r;
+    store_new(&r, 41);
+    asd_params *p = &r.params;
+    asd_val     x = asd_tape_input(&r.tape, "x", ASD_F32, ASD_SHAPE2(3, 5));
+    asd_batchnorm(&r.tape, asd_linear(&r.tape, x, "a", 7), "n", (asd_batchnorm_attr){1e-3f, 0.01f});
+    asd_ref_random_weights(p, &r.rng, 1);
+    float *blocks[] = {p->w, p->m, p->v, p->state}, *kept[4];
+    for (int k = 0; k < 4; ++k) {
+        int64_t n = k == 3 ? p->n_state : p->n_trainable;
+        asd_ref_fill(&r.rng, blocks[k], n);
+        kept[k] = copy_of(blocks[k], n);
+    }
+    p->g[3] = 5;
+    for (int twice = 0; twice < 2; ++twice) { /* again: the memory is kept */
+        float *before = p->on_gpu.w;
+        assert_ok(asd_params_to_gpu(p, r.stream));
+        assert_true(!twice || before == p->on_gpu.w);
+        for (int k = 0; k < 4; ++k)
+            memset(blocks[k], 0, (size_t)(k == 3 ? p->n_state : p->n_trainable) * sizeof(float));
+        assert_ok(asd_params_from_gpu(p, r.stream));
+        for (int k = 0; k < 4; ++k)
+            assert_memory_equal(blocks[k], kept[k],
+                                (size_t)(k == 3 ? p->n_state : p->n_trainable) * sizeof(float));
+    }
+    assert_true(p->g[3] == 0);
+    for (int k = 0; k < 4; ++k)
+        free(kept[k]);
+    store_free(&r);
+}
+
 static const struct CMUnitTest cases[] = {
     ASD_CASE("gpu/library/absent", test_library_absent),
     ASD_CASE("gpu/library/open", test_library_open),
@@ -165,6 +265,8 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("gpu/library/versions", test_library_versions),
     ASD_CASE("gpu/none/one-clear-line", test_no_device),
     ASD_CASE("gpu/none/exit-code", test_program_without),
+    ASD_CASE("gpu/params/bf16-rounding", test_bf16_rounding),
+    ASD_CASE("gpu/params/there-and-back", test_params_there_and_back),
 };
 
 ASD_TEST_MAIN(cases)

@@ -46,7 +46,7 @@ static void net_new(net *n, int64_t groups, int64_t B, const float *frames)
     n->loss = groups ? asd_mse_grouped(t, y, x) : asd_mse(t, y, x);
     assert_ok(asd_params_alloc(&n->params, 1));
     asd_params_reset(&n->params, 5, 1);
-    assert_ok(asd_plan_build(t, n->loss, NULL, 0, ASD_CPU, &n->plan));
+    assert_ok(asd_plan_build(t, n->loss, NULL, 0, NULL, &n->plan));
     asd_plan_bind(n->plan, f, frames);
     n->work = malloc((size_t)asd_adam_work(n->params.n_trainable) * sizeof *n->work);
 }

@@ -3,6 +3,7 @@
  * errors of tape and plan, and equal bits for any number of threads.
  */
 #include "harness.h"
+#include "ref/ref_nets.h"
 #include "ref/ref_tape.h"
 
 #include "base/par.h"
@@ -41,28 +42,14 @@ static void rig_free(rig *r)
     asd_params_clear(&r->params);
 }
 
-static void fill(asd_rng *rng, float *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; ++i)
-        x[i] = (float)asd_rng_normal(rng);
-}
-
-/* Every weight random and not small: with the biases' initial zeros a ReLU stands on its kink. */
 static void rig_weights(rig *r)
 {
-    assert_ok(asd_params_alloc(&r->params, r->training));
-    for (int k = 0; k < r->params.n; ++k) {
-        float  *x = asd_params_value(&r->params, k);
-        int64_t n = asd_count(r->params.param[k].shape);
-        for (int64_t i = 0; i < n; ++i)
-            x[i] = r->params.param[k].init == ASD_INIT_ONE ? (float)asd_rng_range(&r->rng, 0.5, 1.5)
-                                                           : 0.5f * (float)asd_rng_normal(&r->rng);
-    }
+    asd_ref_random_weights(&r->params, &r->rng, r->training);
 }
 
 static void rig_plan(rig *r, asd_val loss, const asd_val *outputs, int n)
 {
-    assert_ok(asd_plan_build(&r->tape, loss, outputs, n, ASD_CPU, &r->plan));
+    assert_ok(asd_plan_build(&r->tape, loss, outputs, n, NULL, &r->plan));
 }
 
 static void rig_step(rig *r)
@@ -135,7 +122,7 @@ static void test_autoencoder_gradient(void **state)
     asd_val loss   = asd_mse(&r.tape, asd_autoencoder(&r.tape, x, &cfg), x);
     rig_weights(&r);
     rig_plan(&r, loss, NULL, 0);
-    fill(&r.rng, asd_plan_data(r.plan, frames), 29 * 4);
+    asd_ref_fill(&r.rng, asd_plan_data(r.plan, frames), 29 * 4);
     for (int i = 0; i < 13; ++i)
         ((int32_t *)asd_plan_data(r.plan, index))[i] = (int32_t)asd_rng_below(&r.rng, 27);
     rig_step(&r);
@@ -159,7 +146,7 @@ static void test_used_often(void **state)
     asd_val loss = asd_mse(&r.tape, asd_linear(&r.tape, z, "second", 5), h);
     rig_weights(&r);
     rig_plan(&r, loss, NULL, 0);
-    fill(&r.rng, asd_plan_data(r.plan, x), 55);
+    asd_ref_fill(&r.rng, asd_plan_data(r.plan, x), 55);
     rig_step(&r);
     check_gradients(&r, loss);
     rig_free(&r);
@@ -176,7 +163,7 @@ static void test_same_input_twice(void **state)
     asd_val loss = asd_mse(&r.tape, h, h);
     rig_weights(&r);
     rig_plan(&r, loss, NULL, 0);
-    fill(&r.rng, asd_plan_data(r.plan, x), 12);
+    asd_ref_fill(&r.rng, asd_plan_data(r.plan, x), 12);
     memset(r.params.g, 0, (size_t)r.params.n_trainable * sizeof(float));
     rig_step(&r);
     assert_true(*(float *)asd_plan_data(r.plan, loss) == 0);
@@ -185,34 +172,6 @@ static void test_same_input_twice(void **state)
 }
 
 /* --- random networks --- */
-
-enum { MAX_NODES = 12, MAX_COLUMNS = 9 };
-
-/* Values of R rows: each op takes a random earlier value, so values are read zero to many times. */
-static asd_val random_network(rig *r, int64_t R, asd_val *x)
-{
-    asd_val v[MAX_NODES + 1];
-    char    name[32];
-    int     n = 1;
-    *x = v[0] = asd_tape_input(&r->tape, "x", ASD_F32,
-                               ASD_SHAPE2(R, 1 + asd_rng_below(&r->rng, MAX_COLUMNS)));
-    if (asd_rng_below(&r->rng, 2))
-        asd_tape_want_grad(&r->tape, *x);
-    int64_t width = 1 + asd_rng_below(&r->rng, MAX_COLUMNS);
-    v[n]          = asd_linear(&r->tape, v[0], "in", width);
-    ++n;
-    while (n <= MAX_NODES - 2) {
-        asd_val  from = v[1 + asd_rng_below(&r->rng, (uint32_t)n - 1)];
-        uint32_t kind = asd_rng_below(&r->rng, 5);
-        snprintf(name, sizeof name, "layer%d", (int)asd_rng_below(&r->rng, 2) ? n : 0);
-        v[n] = kind < 2    ? asd_relu(&r->tape, from)
-               : kind == 2 ? asd_batchnorm(&r->tape, from, "norm", norm)
-                           : asd_linear(&r->tape, from, name, width);
-        ++n;
-    }
-    asd_val p = asd_linear(&r->tape, v[n - 1], "out", width);
-    return asd_mse(&r->tape, p, v[1 + asd_rng_below(&r->rng, (uint32_t)n - 1)]);
-}
 
 typedef struct result {
     float  loss;
@@ -240,7 +199,7 @@ static void run_random(uint64_t seed, int keep_all, int check, result *out)
     asd_val x, all[128];
     rig_new(&r, 1, seed);
     int64_t R    = 2 + asd_rng_below(&r.rng, 12);
-    asd_val loss = random_network(&r, R, &x);
+    asd_val loss = asd_ref_random_net(&r.tape, &r.rng, R, &x);
     int     n    = 0;
     rig_weights(&r);
     for (int v = loss; v >= 0 && keep_all; --v)
@@ -261,7 +220,7 @@ static void run_random(uint64_t seed, int keep_all, int check, result *out)
         in[i] = NAN; /* a first run leaves NaN wherever it writes; the second must not find any */
     rig_step(&r);
     memcpy(r.params.state, out->state, out->state_bytes);
-    fill(&r.rng, in, R * C);
+    asd_ref_fill(&r.rng, in, R * C);
     rig_step(&r);
     if (check)
         check_gradients(&r, loss);
@@ -346,7 +305,7 @@ static void test_dead_branch(void **state)
         asd_val loss = asd_mse(t, asd_relu(t, h), x);
         rig_weights(&r[dead]);
         rig_plan(&r[dead], loss, NULL, 0);
-        fill(&r[dead].rng, asd_plan_data(r[dead].plan, x), 128);
+        asd_ref_fill(&r[dead].rng, asd_plan_data(r[dead].plan, x), 128);
         for (int64_t i = 0; i < r[dead].params.n_trainable; ++i)
             r[dead].params.g[i] = 0;
         rig_step(&r[dead]);
@@ -380,7 +339,7 @@ static void test_input_as_output(void **state)
     rig_weights(&r);
     rig_plan(&r, ASD_NO_VAL, out, 2);
     float *data = asd_plan_data(r.plan, idle);
-    fill(&r.rng, asd_plan_data(r.plan, x), 16);
+    asd_ref_fill(&r.rng, asd_plan_data(r.plan, x), 16);
     for (int i = 0; i < 16; ++i)
         data[i] = (float)i;
     assert_ok(asd_plan_forward(r.plan));
@@ -404,7 +363,7 @@ static void test_bound(void **state)
     for (int i = 0; i < 4; ++i)
         ((int32_t *)asd_plan_data(r.plan, index))[i] = 5 - i;
     for (int k = 0; k < 2; ++k) {
-        fill(&r.rng, table[k], 21);
+        asd_ref_fill(&r.rng, table[k], 21);
         asd_plan_bind(r.plan, frames, table[k]);
         assert_ptr_equal(asd_plan_data(r.plan, frames), table[k]);
         assert_ok(asd_plan_forward(r.plan));
@@ -460,7 +419,7 @@ static void official_step(int threads, int rounds, float *loss, float *g, float 
     int         before = asd_par_threads();
     assert_ok(asd_opts_defaults(asd_cfg_opts, &cfg));
     asd_rng_init(&rng, 9, ASD_RNG_TEST, 0, 0);
-    fill(&rng, frames, R * 128);
+    asd_ref_fill(&rng, frames, R * 128);
     for (int i = 0; i < B; ++i)
         index[i] = (int32_t)asd_rng_below(&rng, R - 4);
     asd_params_init(&params);

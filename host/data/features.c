@@ -56,7 +56,7 @@ static asd_status front_end_plan(front_end *f, const asd_cfg *cfg, int64_t S)
     f->frames  = asd_logmel(&f->tape, f->samples, asd_front_end_attr(cfg));
     f->T       = asd_tape_shape(&f->tape, f->frames).d[1];
     ASD_TRY(asd_params_alloc(&f->params, 0));
-    return asd_plan_build(&f->tape, ASD_NO_VAL, &f->frames, 1, ASD_CPU, &f->plan);
+    return asd_plan_build(&f->tape, ASD_NO_VAL, &f->frames, 1, NULL, &f->plan);
 }
 
 typedef struct clip_frames {

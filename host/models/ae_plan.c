@@ -31,8 +31,8 @@ asd_status asd_ae_plan_make(asd_params *params, const asd_cfg *cfg, int64_t R, i
     out->B = B;
     record(out, params, cfg, training);
     asd_val readable[3] = {out->x, out->y, out->loss};
-    return training ? asd_plan_build(&out->tape, out->loss, NULL, 0, ASD_CPU, &out->plan)
-                    : asd_plan_build(&out->tape, ASD_NO_VAL, readable, 3, ASD_CPU, &out->plan);
+    return training ? asd_plan_build(&out->tape, out->loss, NULL, 0, NULL, &out->plan)
+                    : asd_plan_build(&out->tape, ASD_NO_VAL, readable, 3, NULL, &out->plan);
 }
 
 void asd_ae_plan_clear(asd_ae_plan *p)

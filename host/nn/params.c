@@ -25,6 +25,8 @@ void asd_params_clear(asd_params *p)
     free(p->m);
     free(p->v);
     free(p->state);
+    if (p->gpu)
+        asd_gpu_free(p->gpu, p->on_gpu.memory);
     memset(p, 0, sizeof *p);
 }
 
@@ -113,4 +115,104 @@ int64_t asd_params_count(const asd_params *p, int trainable)
     for (int i = 0; i < p->n; ++i)
         n += p->param[i].trainable == trainable ? asd_count(p->param[i].shape) : 0;
     return n;
+}
+
+/* --- on a device --- */
+
+asd_status asd_params_zero_grad(asd_params *p, asd_stream *s)
+{
+    size_t bytes = (size_t)p->n_trainable * sizeof(float);
+    if (s)
+        return asd_stream_zero(s, p->on_gpu.g, bytes);
+    memset(p->g, 0, bytes);
+    return ASD_OK;
+}
+
+float *asd_params_value_on_gpu(const asd_params *p, int index)
+{
+    const asd_param *q = &p->param[index];
+    return p->gpu ? (q->trainable ? p->on_gpu.w : p->on_gpu.state) + q->offset : NULL;
+}
+
+/* The blocks one behind the other; each length is a multiple of 64 bytes (PAD). */
+static asd_status alloc_on_gpu(asd_params *p, asd_gpu *gpu)
+{
+    size_t n = (size_t)p->n_trainable, n_state = (size_t)p->n_state;
+    size_t blocks = p->g ? 4 : 1; /* w, and for training g, m, v */
+    char  *memory;
+    ASD_TRY(asd_gpu_alloc(
+        gpu, (blocks * n + n_state) * sizeof(float) + (p->bf16_weights ? n * sizeof(uint16_t) : 0),
+        "the network's parameters", "the model's size", (void **)&memory));
+    p->gpu        = gpu;
+    p->on_gpu     = (asd_params_on_gpu){.memory = memory, .w = (float *)memory};
+    float *behind = p->on_gpu.w + n;
+    if (p->g) {
+        p->on_gpu.g = behind;
+        p->on_gpu.m = behind + n;
+        p->on_gpu.v = behind + 2 * n;
+        behind += 3 * n;
+    }
+    p->on_gpu.state = behind;
+    if (p->bf16_weights)
+        p->on_gpu.w16 = (uint16_t *)(behind + n_state);
+    return ASD_OK;
+}
+
+/* To nearest, ties to even, as the device rounds. */
+static uint16_t round_to_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (isnan(x))
+        return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static asd_status upload_bf16(const asd_params *p, asd_stream *s)
+{
+    size_t    n   = (size_t)p->n_trainable;
+    uint16_t *w16 = malloc(n * sizeof *w16 + 1);
+    if (!w16)
+        return ASD_FAIL(ASD_E_OOM, "no memory for %zu parameters in bf16", n);
+    for (size_t i = 0; i < n; ++i)
+        w16[i] = round_to_bf16(p->w[i]);
+    asd_status st = asd_stream_upload(s, p->on_gpu.w16, w16, n * sizeof *w16);
+    if (!st)
+        st = asd_stream_wait(s); /* before the host memory goes */
+    free(w16);
+    return st;
+}
+
+asd_status asd_params_to_gpu(asd_params *p, asd_stream *s)
+{
+    size_t bytes = (size_t)p->n_trainable * sizeof(float);
+    ASD_ASSERT(p->allocated);
+    if (p->gpu && p->gpu != asd_stream_gpu(s))
+        return ASD_FAIL(ASD_E_SHAPE, "the parameters are on another device already");
+    if (!p->gpu)
+        ASD_TRY(alloc_on_gpu(p, asd_stream_gpu(s)));
+    ASD_TRY(asd_stream_upload(s, p->on_gpu.w, p->w, bytes));
+    ASD_TRY(asd_stream_upload(s, p->on_gpu.state, p->state, (size_t)p->n_state * sizeof(float)));
+    if (p->on_gpu.g) {
+        ASD_TRY(asd_stream_zero(s, p->on_gpu.g, bytes));
+        ASD_TRY(asd_stream_upload(s, p->on_gpu.m, p->m, bytes));
+        ASD_TRY(asd_stream_upload(s, p->on_gpu.v, p->v, bytes));
+    }
+    if (p->on_gpu.w16)
+        ASD_TRY(upload_bf16(p, s));
+    return asd_stream_wait(s);
+}
+
+asd_status asd_params_from_gpu(asd_params *p, asd_stream *s)
+{
+    size_t bytes = (size_t)p->n_trainable * sizeof(float);
+    ASD_ASSERT(p->gpu);
+    ASD_TRY(asd_stream_download(s, p->w, p->on_gpu.w, bytes));
+    ASD_TRY(asd_stream_download(s, p->state, p->on_gpu.state, (size_t)p->n_state * sizeof(float)));
+    if (p->on_gpu.g) {
+        ASD_TRY(asd_stream_download(s, p->g, p->on_gpu.g, bytes));
+        ASD_TRY(asd_stream_download(s, p->m, p->on_gpu.m, bytes));
+        ASD_TRY(asd_stream_download(s, p->v, p->on_gpu.v, bytes));
+    }
+    return asd_stream_wait(s);
 }

@@ -2,14 +2,20 @@
  *
  * A builder asks for parameters by name (nn/tape.h); the first build creates them, later builds
  * (other batch sizes, inference) find them again and only check the shape. asd_params_alloc then
- * lays out w, g, m, v  (n_trainable)   values, gradients, first and second moments state (n_state)
- * running statistics: saved with the weights, touched by no optimiser Every parameter starts on a
- * 64-byte border; the padding stays zero. Ownership: the store owns all memory; plans hold views,
- * so the store must outlive them.
+ * lays out
+ *   w, g, m, v  (n_trainable)   values, gradients, first and second moments
+ *   state       (n_state)       running statistics: saved with the weights, touched by no optimiser
+ * Every parameter starts on a 64-byte border; the padding stays zero.
+ *
+ * asd_params_to_gpu makes the same blocks on a device, from where CUDA plans and optimisers take
+ * them; the host's are then as old as the latest copy in either direction. Ownership: the store
+ * owns all memory; plans hold views, so the store must outlive them, and the device the store's
+ * copy.
  */
 #ifndef ASD_NN_PARAMS_H
 #define ASD_NN_PARAMS_H
 
+#include "cuda/gpu.h"
 #include "kernels/op.h"
 
 typedef enum asd_init {
@@ -27,12 +33,24 @@ typedef struct asd_param {
     int64_t   offset; /* first element in its block */
 } asd_param;
 
+/* The blocks on a device. w16: w rounded to bf16, NULL unless bf16_weights; whoever changes w there
+ * (the optimiser) writes it too. g, m, v: NULL for inference. */
+typedef struct asd_params_on_gpu {
+    float    *w, *g, *m, *v, *state;
+    uint16_t *w16;
+    void     *memory; /* all of them */
+} asd_params_on_gpu;
+
 typedef struct asd_params {
     asd_param *param; /* (n) in the order of the first build */
     int        n, room;
     int64_t    n_trainable, n_state; /* elements of the blocks, padding included */
     float     *w, *g, *m, *v, *state;
     int        allocated;
+    int        bf16_weights; /* somebody wants parameters in bf16 (asd_tape_param_bf16) */
+
+    asd_gpu          *gpu; /* where on_gpu is; NULL: nowhere */
+    asd_params_on_gpu on_gpu;
 } asd_params;
 
 void asd_params_init(asd_params *p);
@@ -45,9 +63,20 @@ asd_status asd_params_need(asd_params *p, const char *name, asd_shape shape, asd
 /* training: also gradients and moments. */
 asd_status asd_params_alloc(asd_params *p, int training);
 /* Initial values by each parameter's rule; cell = (machine, index) of ASD_RNG_INIT. */
-void    asd_params_reset(asd_params *p, uint64_t seed, uint64_t machine);
-int     asd_params_find(const asd_params *p, const char *name); /* -1 if absent */
-float  *asd_params_value(const asd_params *p, int index);
+void   asd_params_reset(asd_params *p, uint64_t seed, uint64_t machine);
+int    asd_params_find(const asd_params *p, const char *name); /* -1 if absent */
+float *asd_params_value(const asd_params *p, int index);
+/* Sets all gradients to zero: on the host at once (s NULL), or on the device, enqueued. */
+asd_status asd_params_zero_grad(asd_params *p, asd_stream *s);
+
+/* Makes the blocks on the stream's device if they are not there, and copies w, m, v and state (and
+ * w rounded to bf16) there; gradients become zero. Done when it returns. ASD_E_OOM names the memory
+ * asked; ASD_E_SHAPE when they are on another device. */
+asd_status asd_params_to_gpu(asd_params *p, asd_stream *s);
+/* Copies w, g, m, v and state back to the host: before a checkpoint. Done when it returns. */
+asd_status asd_params_from_gpu(asd_params *p, asd_stream *s);
+float     *asd_params_value_on_gpu(const asd_params *p, int index); /* NULL when not on a device */
+
 int64_t asd_params_count(const asd_params *p, int trainable); /* elements without padding */
 
 #endif

@@ -6,49 +6,12 @@
  * at the lowest address where it touches no item that lives at the same time (Pisarchyk and Lee
  * 2020, greedy by size).
  */
-#include "nn/plan.h"
+#include "nn/plan_parts.h"
 
 #include "base/arena.h"
-#include "base/log.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct item {
-    size_t bytes, offset;
-    int    from, to; /* live range, both ends included; from > to: not used */
-} item;
-
-typedef struct planned_value {
-    asd_tensor    tensor;
-    item          x, g;
-    int           needs_grad;
-    int           readable, grad_readable;
-    int           lent;         /* the caller's memory */
-    unsigned char grad_written; /* during backward planning */
-} planned_value;
-
-typedef struct planned_call {
-    asd_call call;
-    item     saved, fwd_work, bwd_work;
-    void    *bwd_scratch;
-    int      node;           /* on the tape */
-    asd_val  in[ASD_MAX_IN]; /* for asd_plan_bind */
-    int      has_backward;
-} planned_call;
-
-struct asd_plan {
-    asd_backend    backend;
-    planned_value *value; /* (n_values) */
-    int            n_values;
-    planned_call  *call; /* (n) kept ops in tape order */
-    int            n;
-    char          *base;
-    size_t         bytes;
-    asd_step       step;
-    int            check;
-};
 
 static void use(item *it, int time)
 {
@@ -76,6 +39,24 @@ static int backward_time(const asd_plan *p, int i)
     return 2 * p->n - 1 - i;
 }
 
+/* Each kept op has a kernel for the backend, and only values that the backend knows. */
+static asd_status check_ops(const asd_tape *t, const asd_plan *p)
+{
+    for (int i = 0; i < p->n; ++i) {
+        const asd_node *n = &t->node[p->call[i].node].n;
+        if (!n->op->fwd[p->backend])
+            return ASD_FAIL(ASD_E_DEVICE, "%s has no CUDA kernel in this program; use --device cpu",
+                            n->op->name);
+        for (int k = 0; k <= n->n_in && p->backend == ASD_CPU; ++k)
+            if ((k < n->n_in ? n->in[k] : n->y).dtype == ASD_BF16)
+                return ASD_FAIL(ASD_E_DEVICE,
+                                "%s: %s %d is bf16, and the CPU computes in fp32 only; use "
+                                "--precision fp32 or --device cuda",
+                                n->op->name, k < n->n_in ? "input" : "output", k < n->n_in ? k : 0);
+    }
+    return ASD_OK;
+}
+
 /* Which values carry a gradient: trainable parameters, inputs that ask for one, and what is
  * computed from them. */
 static asd_status find_gradients(const asd_tape *t, asd_plan *p, asd_val loss)
@@ -91,6 +72,10 @@ static asd_status find_gradients(const asd_tape *t, asd_plan *p, asd_val loss)
         int                  any = 0;
         for (int k = 0; k < n->n.n_in; ++k)
             any |= p->value[n->in[k]].needs_grad && !(n->n.op->no_grad >> k & 1);
+        if (any && !n->n.op->bwd[p->backend] && n->n.op->bwd[ASD_CPU])
+            return ASD_FAIL(ASD_E_DEVICE,
+                            "%s has no CUDA backward in this program; train with --device cpu",
+                            n->n.op->name);
         if (any && !n->n.op->bwd[p->backend])
             return ASD_FAIL(ASD_E_SHAPE,
                             "%s has no backward, but the loss is to be differentiated through it",
@@ -174,7 +159,7 @@ static void plan_values(const asd_tape *t, asd_plan *p, asd_val loss, const asd_
         if (tv->param < 0 && !tv->bound)
             pv->x.bytes = (size_t)asd_count(tv->spec.shape) * asd_dtype_size(tv->spec.dtype);
         if (tv->param < 0)
-            pv->g.bytes = (size_t)asd_count(tv->spec.shape) * sizeof(float);
+            pv->g.bytes = (size_t)asd_count(tv->spec.shape) * asd_dtype_size(tv->spec.dtype);
     }
     if (loss != ASD_NO_VAL) { /* holds ones from building on */
         use(&p->value[loss].g, 0);
@@ -185,7 +170,7 @@ static void plan_values(const asd_tape *t, asd_plan *p, asd_val loss, const asd_
 static int larger_first(const void *a, const void *b)
 {
     const item *x = *(item *const *)a, *y = *(item *const *)b;
-    return x->bytes != y->bytes ? (x->bytes < y->bytes ? 1 : -1) : (x < y ? -1 : x > y);
+    return x->bytes != y->bytes ? (x->bytes < y->bytes ? 1 : -1) : x->order - y->order;
 }
 
 static int lower_first(const void *a, const void *b)
@@ -210,6 +195,7 @@ static int collect(asd_plan *p, item **list)
     for (int i = 0; i < n; ++i)
         if (list[i]->bytes && list[i]->from <= list[i]->to) {
             list[i]->bytes = asd_align_up(list[i]->bytes);
+            list[i]->order = kept;
             list[kept++]   = list[i];
         } else {
             list[i]->bytes = 0;
@@ -244,13 +230,29 @@ static asd_status place(asd_plan *p)
     }
     free(list);
     free(placed);
-    p->base = asd_calloc_aligned(p->bytes, 1);
-    return p->base ? ASD_OK : ASD_FAIL(ASD_E_OOM, "no memory for a plan of %zu bytes", p->bytes);
+    return asd_plan_alloc(p);
 }
 
 static void *address(const asd_plan *p, const item *it)
 {
     return it->bytes ? p->base + it->offset : NULL;
+}
+
+/* A parameter's tensor: its memory is the store's. A bf16 one is the copy that the optimiser
+ * refreshes; its gradient is that of the fp32 original. */
+static void set_param(const asd_tape *t, const asd_plan *p, asd_val loss, int v)
+{
+    const asd_params *store = t->params;
+    int               k     = t->value[v].param;
+    const asd_param  *q     = &store->param[k];
+    asd_tensor       *x     = &p->value[v].tensor;
+    float            *g     = p->stream ? store->on_gpu.g : store->g;
+    if (x->dtype == ASD_BF16)
+        x->x = store->on_gpu.w16 + q->offset;
+    else
+        x->x = p->stream ? asd_params_value_on_gpu(store, k) : asd_params_value(store, k);
+    x->g       = q->trainable && g && loss != ASD_NO_VAL ? g + q->offset : NULL;
+    x->g_dtype = ASD_F32;
 }
 
 static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
@@ -260,12 +262,8 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
         asd_tensor      *x  = &p->value[v].tensor;
         *x = (asd_tensor){address(p, &p->value[v].x), address(p, &p->value[v].g), tv->spec.dtype,
                           tv->spec.dtype, tv->spec.shape};
-        if (tv->param >= 0) {
-            const asd_param *q = &t->params->param[tv->param];
-            x->x               = asd_params_value(t->params, tv->param);
-            x->g = q->trainable && t->params->g && loss != ASD_NO_VAL ? t->params->g + q->offset
-                                                                      : NULL;
-        }
+        if (tv->param >= 0)
+            set_param(t, p, loss, v);
     }
     for (int i = 0; i < p->n; ++i) {
         planned_call        *c = &p->call[i];
@@ -273,7 +271,8 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
         c->call.op             = n->n.op;
         c->call.n_in           = n->n.n_in;
         c->call.training       = t->training;
-        c->call.step           = &p->step;
+        c->call.step           = p->stream ? p->step_device : &p->step;
+        c->call.stream         = p->stream;
         c->call.y              = p->value[n->out].tensor;
         c->call.saved          = address(p, &c->saved);
         c->call.work           = address(p, &c->fwd_work);
@@ -285,8 +284,22 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
                 c->call.x[k].g = NULL;
         }
     }
-    for (int64_t i = 0; loss != ASD_NO_VAL && i < asd_count(t->value[loss].spec.shape); ++i)
-        ((float *)p->value[loss].tensor.g)[i] = 1;
+}
+
+/* The gradient of the loss: a one for each of its elements, there from building on. */
+static asd_status set_ones(const asd_tape *t, const asd_plan *p, asd_val loss)
+{
+    int64_t n    = asd_count(t->value[loss].spec.shape);
+    float  *ones = malloc((size_t)n * sizeof *ones);
+    if (!ones)
+        return ASD_FAIL(ASD_E_OOM, "no memory for a loss of %lld elements", (long long)n);
+    for (int64_t i = 0; i < n; ++i)
+        ones[i] = 1;
+    asd_status st = asd_plan_copy_in(p, p->value[loss].tensor.g, ones, (size_t)n * sizeof *ones);
+    if (!st)
+        st = asd_plan_wait(p); /* before the host memory goes */
+    free(ones);
+    return st;
 }
 
 static asd_status prepare_calls(const asd_tape *t, asd_plan *p)
@@ -299,16 +312,26 @@ static asd_status prepare_calls(const asd_tape *t, asd_plan *p)
     return ASD_OK;
 }
 
-static asd_status check_loss(const asd_tape *t, asd_val loss)
+static asd_status check_loss(const asd_tape *t, const asd_stream *stream, asd_val loss)
 {
+    const asd_params *store = t->params;
     if (t->status)
         return ASD_FAIL(t->status, "%s", t->error);
-    if (!t->params->allocated)
+    if (!store->allocated)
         return ASD_FAIL(ASD_E_SHAPE, "the parameters have no memory yet");
+    if (stream && store->n && store->gpu != asd_stream_gpu(stream))
+        return ASD_FAIL(ASD_E_SHAPE, "the parameters are not on the device of this plan's stream");
+    for (int v = 0; v < t->n_values; ++v)
+        if (stream && t->value[v].param >= 0 && t->value[v].spec.dtype == ASD_BF16 &&
+            !store->on_gpu.w16)
+            return ASD_FAIL(ASD_E_SHAPE, "the parameters went to the device without bf16 copies");
+    if (loss != ASD_NO_VAL && t->value[loss].spec.dtype != ASD_F32)
+        return ASD_FAIL(ASD_E_SHAPE, "the loss is %s, want f32",
+                        asd_dtype_name(t->value[loss].spec.dtype));
     if (loss != ASD_NO_VAL && !t->training)
         return ASD_FAIL(ASD_E_SHAPE,
                         "the tape is for inference: its loss cannot be differentiated");
-    if (loss != ASD_NO_VAL && !t->params->g && t->params->n_trainable)
+    if (loss != ASD_NO_VAL && !store->g && store->n_trainable)
         return ASD_FAIL(ASD_E_SHAPE,
                         "the parameters have no gradients: they were allocated for inference");
     return ASD_OK;
@@ -328,32 +351,36 @@ static asd_status build(asd_tape *t, asd_val loss, const asd_val *outputs, int n
             p->call[p->n++].node = i;
     for (int v = 0; v < p->n_values; ++v)
         p->value[v].x = p->value[v].g = (item){.from = 1, .to = 0};
+    ASD_TRY(check_ops(t, p));
     ASD_TRY(find_gradients(t, p, loss));
     plan_backward(t, p, loss);
     plan_values(t, p, loss, outputs, n_outputs);
     ASD_TRY(place(p));
     set_addresses(t, p, loss);
-    return prepare_calls(t, p);
+    if (loss != ASD_NO_VAL)
+        ASD_TRY(set_ones(t, p, loss));
+    ASD_TRY(asd_plan_alloc_checks(p));
+    ASD_TRY(prepare_calls(t, p));
+    return asd_plan_wait(p);
 }
 
 asd_status asd_plan_build(asd_tape *t, asd_val loss, const asd_val *outputs, int n_outputs,
-                          asd_backend backend, asd_plan **out)
+                          asd_stream *stream, asd_plan **out)
 {
     asd_status     st     = ASD_OK;
     asd_plan      *p      = NULL;
     size_t         n      = (size_t)t->n_nodes + 1;
     unsigned char *needed = NULL;
     *out                  = NULL;
-    ASD_TRY(check_loss(t, loss));
-    if (backend != ASD_CPU)
-        return ASD_FAIL(ASD_E_DEVICE, "this build of asd has no CUDA; use --device cpu");
+    ASD_TRY(check_loss(t, stream, loss));
     needed = calloc(n, 1);
     p      = calloc(1, sizeof *p);
     if (!p || !needed) {
         st = ASD_FAIL(ASD_E_OOM, "no memory to plan %d ops", t->n_nodes);
         goto done;
     }
-    p->backend  = backend;
+    p->backend  = stream ? ASD_CUDA : ASD_CPU;
+    p->stream   = stream;
     p->n_values = t->n_values;
     p->check    = getenv("ASD_CHECK") && !strcmp(getenv("ASD_CHECK"), "1");
     p->value    = calloc((size_t)t->n_values + 1, sizeof *p->value);
@@ -381,98 +408,6 @@ void asd_plan_free(asd_plan *p)
             p->call[i].call.op->release[p->backend](&p->call[i].call);
     free(p->call);
     free(p->value);
-    free(p->base);
+    asd_plan_release(p);
     free(p);
-}
-
-/* --- running --- */
-
-void *asd_plan_data(const asd_plan *p, asd_val v)
-{
-    return v >= 0 && v < p->n_values && p->value[v].readable ? p->value[v].tensor.x : NULL;
-}
-
-float *asd_plan_grad(const asd_plan *p, asd_val v)
-{
-    return v >= 0 && v < p->n_values && p->value[v].grad_readable ? p->value[v].tensor.g : NULL;
-}
-
-void asd_plan_bind(asd_plan *p, asd_val v, const void *data)
-{
-    ASD_ASSERT(p->value[v].lent);
-    p->value[v].tensor.x = (void *)data;
-    for (int i = 0; i < p->n; ++i)
-        for (int k = 0; k < p->call[i].call.n_in; ++k)
-            if (p->call[i].in[k] == v)
-                p->call[i].call.x[k].x = (void *)data;
-}
-
-asd_step *asd_plan_step(asd_plan *p)
-{
-    return &p->step;
-}
-
-size_t asd_plan_bytes(const asd_plan *p)
-{
-    return p->bytes;
-}
-
-static asd_status check_finite(const asd_call *c, int index, const float *x, asd_shape shape,
-                               const char *what)
-{
-    char s[64];
-    for (int64_t i = 0; i < asd_count(shape); ++i)
-        if (!isfinite(x[i]))
-            return ASD_FAIL(ASD_E_NUMERIC, "step %d, %s: element %lld of %s %s is %g", index,
-                            c->op->name, (long long)i, what, asd_shape_text(shape, s, sizeof s),
-                            (double)x[i]);
-    return ASD_OK;
-}
-
-asd_status asd_plan_forward(asd_plan *p)
-{
-    for (int i = 0; i < p->n; ++i) {
-        const asd_call *c = &p->call[i].call;
-        ASD_TRY(c->op->fwd[p->backend](c));
-        if (p->check && c->y.dtype == ASD_F32)
-            ASD_TRY(check_finite(c, i, c->y.x, c->y.shape, "y"));
-    }
-    return ASD_OK;
-}
-
-asd_status asd_plan_backward(asd_plan *p)
-{
-    for (int i = p->n - 1; i >= 0; --i) {
-        if (!p->call[i].has_backward)
-            continue;
-        asd_call c = p->call[i].call;
-        c.work     = p->call[i].bwd_scratch;
-        ASD_TRY(c.op->bwd[p->backend](&c));
-        for (int k = 0; p->check && k < c.n_in; ++k)
-            if (c.x[k].g)
-                ASD_TRY(check_finite(&c, i, c.x[k].g, c.x[k].shape, "a gradient"));
-    }
-    return ASD_OK;
-}
-
-void asd_plan_print(const asd_plan *p, FILE *out)
-{
-    char s[64];
-    fprintf(out, "%4s  %-12s %-22s %10s  %-11s %s\n", "step", "op", "y", "bytes", "live",
-            "backward");
-    for (int i = 0; i < p->n; ++i) {
-        const planned_call *c = &p->call[i];
-        const item         *y = NULL;
-        for (int v = 0; v < p->n_values && !y; ++v)
-            if (p->value[v].tensor.x == c->call.y.x && p->value[v].x.bytes &&
-                p->value[v].x.from == i)
-                y = &p->value[v].x;
-        fprintf(out, "%4d  %-12s %-22s %10zu  [%3d, %3d]  ", i, c->call.op->name,
-                asd_shape_text(c->call.y.shape, s, sizeof s), y ? y->bytes : 0, y ? y->from : i,
-                y ? y->to : i);
-        for (int k = 0; c->has_backward && k < c->call.n_in; ++k)
-            fputs(!c->call.x[k].g ? "-" : c->call.acc[k] ? "+" : "=", out);
-        fputc('\n', out);
-    }
-    fprintf(out, "arena: %zu bytes\n", p->bytes);
 }

@@ -88,8 +88,8 @@ void asd_tape_want_grad(asd_tape *t, asd_val input)
     }
 }
 
-static asd_val add_param(asd_tape *t, const char *name, asd_shape shape, asd_init init,
-                         int64_t fan_in, int trainable)
+static asd_val add_param(asd_tape *t, const char *name, asd_dtype dtype, asd_shape shape,
+                         asd_init init, int64_t fan_in, int trainable)
 {
     int index;
     if (t->status)
@@ -97,18 +97,25 @@ static asd_val add_param(asd_tape *t, const char *name, asd_shape shape, asd_ini
     asd_status st = asd_params_need(t->params, name, shape, init, fan_in, trainable, &index);
     if (st)
         return fail(t, st);
-    return add_value(t, (asd_value){.spec = {ASD_F32, shape}, .node = -1, .param = index});
+    return add_value(t, (asd_value){.spec = {dtype, shape}, .node = -1, .param = index});
 }
 
 asd_val asd_tape_param(asd_tape *t, const char *name, asd_shape shape, asd_init init,
                        int64_t fan_in)
 {
-    return add_param(t, name, shape, init, fan_in, 1);
+    return add_param(t, name, ASD_F32, shape, init, fan_in, 1);
+}
+
+asd_val asd_tape_param_bf16(asd_tape *t, const char *name, asd_shape shape, asd_init init,
+                            int64_t fan_in)
+{
+    t->params->bf16_weights = 1;
+    return add_param(t, name, ASD_BF16, shape, init, fan_in, 1);
 }
 
 asd_val asd_tape_state(asd_tape *t, const char *name, asd_shape shape, asd_init init)
 {
-    return add_param(t, name, shape, init, 0, 0);
+    return add_param(t, name, ASD_F32, shape, init, 0, 0);
 }
 
 static const void *keep_attr(asd_tape *t, const void *attr, size_t size)
@@ -140,6 +147,10 @@ asd_val asd_tape_op(asd_tape *t, const asd_op *op, const void *attr, size_t attr
         ASD_ASSERT(in[k] >= 0 && in[k] < t->n_values);
         node->in[k]   = in[k];
         node->n.in[k] = t->value[in[k]].spec;
+        if (node->n.in[k].dtype == ASD_BF16 && !(op->bf16 >> k & 1))
+            return fail(t,
+                        ASD_FAIL(ASD_E_SHAPE, "%s: input %d is bf16, which it does not take there",
+                                 op->name, k));
     }
     asd_status st = op->infer(&node->n);
     if (st)

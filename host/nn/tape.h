@@ -1,11 +1,11 @@
 /* tape.h - recording a network: shapes only, no arithmetic.
  *
  *   asd_tape t;
- *   asd_tape_init(&t, &params);
+ *   asd_tape_init(&t, &params, 1);
  *   asd_val x    = asd_tape_input(&t, "x", ASD_F32, ASD_SHAPE2(256, 640));
  *   asd_val y    = asd_linear(&t, x, "code", 8);
  *   asd_val loss = asd_mse(&t, y, x);
- *   ASD_TRY(asd_plan_build(&t, loss, NULL, 0, ASD_CPU, &plan));
+ *   ASD_TRY(asd_plan_build(&t, loss, NULL, 0, NULL, &plan));
  *
  * Errors are sticky: after a failed call every further call does nothing and returns ASD_NO_VAL,
  * and asd_plan_build reports the first failure. So a builder needs no checks.
@@ -56,6 +56,10 @@ asd_val asd_tape_bound(asd_tape *t, const char *name, asd_dtype dtype, asd_shape
 void    asd_tape_want_grad(asd_tape *t, asd_val input);
 asd_val asd_tape_param(asd_tape *t, const char *name, asd_shape shape, asd_init init,
                        int64_t fan_in);
+/* The same parameter as bf16 inputs want it: the copy that the optimiser refreshes, CUDA only. Its
+ * gradient is collected in fp32. */
+asd_val asd_tape_param_bf16(asd_tape *t, const char *name, asd_shape shape, asd_init init,
+                            int64_t fan_in);
 asd_val asd_tape_state(asd_tape *t, const char *name, asd_shape shape, asd_init init);
 /* attr is copied. */
 asd_val asd_tape_op(asd_tape *t, const asd_op *op, const void *attr, size_t attr_size,

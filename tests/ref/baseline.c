@@ -35,7 +35,7 @@ static int64_t log_mel(const int16_t *x, int64_t n, int as_float, float **y)
         asd_tape_input(&tape, "samples", as_float ? ASD_F32 : ASD_I16, ASD_SHAPE2(1, n));
     asd_val out = asd_logmel(&tape, samples, LOGMEL);
     assert_ok(asd_params_alloc(&params, 0));
-    assert_ok(asd_plan_build(&tape, ASD_NO_VAL, &out, 1, ASD_CPU, &plan));
+    assert_ok(asd_plan_build(&tape, ASD_NO_VAL, &out, 1, NULL, &plan));
     if (as_float)
         for (int64_t i = 0; i < n; ++i)
             ((float *)asd_plan_data(plan, samples))[i] = (float)x[i] / 32768;
@@ -151,7 +151,7 @@ void baseline_plan_init(baseline_plan *l, baseline_net *n, const baseline_data *
         assert_ok(asd_params_alloc(&n->params, 1));
     asd_val outputs[3] = {l->loss, l->x, l->out};
     assert_ok(
-        asd_plan_build(&l->tape, training ? l->loss : ASD_NO_VAL, outputs, 3, ASD_CPU, &l->plan));
+        asd_plan_build(&l->tape, training ? l->loss : ASD_NO_VAL, outputs, 3, NULL, &l->plan));
     asd_plan_bind(l->plan, frames, m->frames);
 }
 
