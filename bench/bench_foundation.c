@@ -1,11 +1,11 @@
 /* bench_foundation.c - how fast the parts of the baseline run on this machine: JSON lines on
  * stdout.
  *
- *   op/NAME/fwd/CASE, op/NAME/bwd/CASE   every benchmark case of the op table
- *   logmel/clip                          features of one clip of 10 s, one thread
- *   train/step                           one step of the official autoencoder, 256 rows
- *   bootstrap/omega                      10,000 replicates of 7 machines x 200 clips, all cells,
- *                                        one thread
+ *   logmel/clip       features of one clip of 10 s, one thread
+ *   train/step        one step of the official autoencoder, 256 rows
+ *   bootstrap/omega   10,000 replicates of 7 machines x 200 clips, all cells, one thread
+ *
+ * Single ops are measured by `asd-bench kernels`.
  *
  *   bench_foundation [-j THREADS] [-c COMMIT] [GLOB...]      globs of the names above; none = all
  *
@@ -18,7 +18,6 @@
 #include "base/par.h"
 #include "base/rng.h"
 #include "kernels/adam.h"
-#include "kernels/op.h"
 #include "models/models.h"
 #include "nn/plan.h"
 #include "score/omega.h"
@@ -140,140 +139,6 @@ static void report(bench *b, const char *name, bench_call call, void *ctx, doubl
         printf(", \"gbytes_per_s\": %.4g", 1e-9 * bytes / hot.median);
     printf("}\n");
     fflush(stdout);
-}
-
-/* --- ops -------------------------------------------------------------------------------------- */
-
-static size_t bytes_of(asd_spec s)
-{
-    return (size_t)asd_count(s.shape) * asd_dtype_size(s.dtype);
-}
-
-static void fill(asd_rng *r, const asd_case *c, int k, void *x)
-{
-    for (int64_t i = 0; i < asd_count(c->in[k].shape); ++i) {
-        double v = c->fill[k] == ASD_FILL_NORMAL     ? 0.3 + asd_rng_normal(r)
-                   : c->fill[k] == ASD_FILL_POSITIVE ? asd_rng_range(r, 0.5, 1.5)
-                   : c->fill[k] == ASD_FILL_INDEX
-                       ? (double)asd_rng_below(r, (uint32_t)c->index_limit)
-                       : 0.3 * sin(0.05 * (double)i) + 0.02 * asd_rng_normal(r);
-        if (c->in[k].dtype == ASD_F32)
-            ((float *)x)[i] = (float)v;
-        else if (c->in[k].dtype == ASD_I16)
-            ((int16_t *)x)[i] = (int16_t)(32767 * v);
-        else
-            ((int32_t *)x)[i] = (int32_t)v;
-    }
-}
-
-typedef struct op_bench {
-    const asd_op *op;
-    asd_node      node;
-    asd_call      call;
-    asd_step      step;
-    void         *bwd_work;
-} op_bench;
-
-static asd_status op_forward(void *ctx)
-{
-    op_bench *o = ctx;
-    return o->op->fwd[ASD_CPU](&o->call);
-}
-
-static asd_status op_backward(void *ctx)
-{
-    op_bench *o = ctx;
-    asd_call  c = o->call;
-    c.work      = o->bwd_work;
-    return o->op->bwd[ASD_CPU](&c);
-}
-
-static void op_open(op_bench *o, const asd_op *op, const asd_case *c)
-{
-    asd_rng r;
-    asd_rng_init(&r, 1, ASD_RNG_TEST, asd_rng_hash(op->name), 0);
-    memset(o, 0, sizeof *o);
-    o->op        = op;
-    o->node.op   = op;
-    o->node.attr = c->attr;
-    o->node.n_in = c->n_in;
-    memcpy(o->node.in, c->in, sizeof c->in);
-    fail(op->name, op->infer(&o->node));
-    o->call     = (asd_call){.op       = op,
-                             .attr     = c->attr,
-                             .n_in     = c->n_in,
-                             .training = !c->inference,
-                             .step     = &o->step,
-                             .saved    = take(o->node.saved_bytes, 1),
-                             .work     = take(o->node.fwd_work_bytes, 1)};
-    o->bwd_work = take(o->node.bwd_work_bytes, 1);
-    for (int k = 0; k < c->n_in; ++k) {
-        int differentiable = op->bwd[ASD_CPU] && !(op->no_grad >> k & 1);
-        o->call.x[k]       = (asd_tensor){
-                  take(bytes_of(c->in[k]), 1),
-            differentiable ? take((size_t)asd_count(c->in[k].shape), sizeof(float)) : NULL,
-                  c->in[k].dtype, c->in[k].dtype, c->in[k].shape};
-        fill(&r, c, k, o->call.x[k].x);
-    }
-    o->call.y = (asd_tensor){take(bytes_of(o->node.y), 1),
-                             take((size_t)asd_count(o->node.y.shape), sizeof(float)),
-                             o->node.y.dtype, o->node.y.dtype, o->node.y.shape};
-    for (int64_t i = 0; i < asd_count(o->node.y.shape); ++i)
-        ((float *)o->call.y.g)[i] = (float)asd_rng_normal(&r);
-    if (op->prepare[ASD_CPU])
-        fail(op->name, op->prepare[ASD_CPU](&o->call));
-}
-
-static void op_close(op_bench *o)
-{
-    if (o->op->release[ASD_CPU])
-        o->op->release[ASD_CPU](&o->call);
-    for (int k = 0; k < o->call.n_in; ++k) {
-        free(o->call.x[k].x);
-        free(o->call.x[k].g);
-    }
-    free(o->call.y.x);
-    free(o->call.y.g);
-    free(o->call.saved);
-    free(o->call.work);
-    free(o->bwd_work);
-}
-
-/* Forward: inputs read, y written. Backward: kept inputs, kept y and dy read, gradients written. */
-static double op_bytes(const op_bench *o, int backward)
-{
-    double bytes = !backward || o->op->keeps & ASD_KEEPS_Y ? (double)bytes_of(o->node.y) : 0;
-    bytes += backward ? (double)bytes_of(o->node.y) + (double)o->node.saved_bytes : 0;
-    for (int k = 0; k < o->call.n_in; ++k) {
-        if (!backward || o->op->keeps & ASD_KEEPS_X(k))
-            bytes += (double)bytes_of(o->node.in[k]);
-        if (backward && o->call.x[k].g)
-            bytes += (double)bytes_of(o->node.in[k]);
-    }
-    return bytes;
-}
-
-static void bench_ops(bench *b)
-{
-    for (const asd_op *const *op = asd_ops; *op; ++op)
-        for (const asd_case *c = (*op)->cases; c->name; ++c) {
-            char forward[160], backward[160];
-            snprintf(forward, sizeof forward, "op/%s/fwd/%s", (*op)->name, c->name);
-            snprintf(backward, sizeof backward, "op/%s/bwd/%s", (*op)->name, c->name);
-            if (!c->bench || (!wanted(b, forward) && !wanted(b, backward)))
-                continue;
-            op_bench o;
-            op_open(&o, *op, c);
-            int differentiable = (*op)->bwd[ASD_CPU] && !c->inference;
-            fail(forward, op_forward(&o)); /* the backward reads what it saved */
-            if (wanted(b, forward))
-                report(b, forward, op_forward, &o, (*op)->flops ? (*op)->flops(&o.node, 0) : 0,
-                       op_bytes(&o, 0));
-            if (differentiable && wanted(b, backward))
-                report(b, backward, op_backward, &o, (*op)->flops ? (*op)->flops(&o.node, 1) : 0,
-                       op_bytes(&o, 1));
-            op_close(&o);
-        }
 }
 
 /* --- plans ------------------------------------------------------------------------------------ */
@@ -454,7 +319,6 @@ int main(int argc, char **argv)
     b.flush   = take(FLUSH_BYTES, 1);
     read_cpu(&b);
     asd_par_set_threads(b.threads);
-    bench_ops(&b);
     bench_logmel(&b);
     bench_train(&b);
     bench_bootstrap(&b);

@@ -40,6 +40,7 @@ target_include_directories(asd_simt_test_parts PUBLIC tests)
 if(TOOL_PARTS)
   add_library(asd_simt_tools STATIC EXCLUDE_FROM_ALL ${TOOL_PARTS})
   target_link_libraries(asd_simt_tools PUBLIC asd_simt)
+  target_include_directories(asd_simt_tools PUBLIC tests) # of the references
 endif()
 
 # Kernels made for these tests: tests/simt/*.cu, and what they must show; matmul.cu on a device too.
@@ -94,3 +95,6 @@ endforeach()
 add_test(NAME test_ops_simt_reverse COMMAND test_ops_simt)
 set_tests_properties(test_ops_simt_reverse PROPERTIES TIMEOUT 900
   ENVIRONMENT "${TEST_ENVIRONMENT};ASD_SIMT_ORDER=reverse")
+
+# asd-bench checks its results on every backend; nothing is timed here for its time.
+add_simt_test(test_bench_simt tests/test_bench.c)

@@ -63,7 +63,7 @@ may_include() { # the rooms that a file of room $1 may include from, its own lef
     detect) echo "base kernels nn" ;;
     score) echo "base data" ;; # data: the grammar of labelled names
     cuda) echo "base kernels" ;; # kernels: op.h, for dtypes
-    tools) echo "base audio nn models heads data detect score kernels cuda" ;;
+    tools) echo "base audio nn models heads data detect score kernels cuda ref" ;; # ref: asd-bench checks, then times
     *) echo "?" ;;
     esac
 }

@@ -1,0 +1,15 @@
+/* asd_bench.c - measured speed against the roofline, libraries and peers. */
+#include "tools/bench.h"
+#include "tools/dispatch.h"
+
+static const asd_subcommand commands[] = {
+    {"kernels", bench_kernels_main, "every op, forward and backward: checked, then timed"},
+    {"compare", bench_compare_main, "is any line of B slower than in A?"},
+    {0},
+};
+
+int main(int argc, char **argv)
+{
+    return asd_dispatch("asd-bench", "Measured speed against the roofline, libraries and peers.",
+                        commands, argc, argv);
+}
