@@ -19,6 +19,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
     BENCH_ROUNDS    = 20,   /* of hot calls; a round gives one sample */
     BENCH_MAX_TIMES = 4000, /* times kept of one measurement */
@@ -156,6 +160,7 @@ typedef struct bench_standin {
 } bench_standin;
 
 asd_status bench_onednn_open(bench_standin *s, const bench_subject *of);
+/* s->call is NULL when no library has the like. */
 asd_status bench_standin_open(bench_standin *s, bench_device *d, const bench_subject *of);
 void       bench_standin_close(bench_standin *s);
 
@@ -244,4 +249,7 @@ void       bench_comparison_clear(bench_comparison *c);
 int bench_kernels_main(int argc, char **argv);
 int bench_compare_main(int argc, char **argv);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

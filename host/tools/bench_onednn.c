@@ -297,10 +297,10 @@ static const char *softmax(standin *s)
     return "softmax";
 }
 
-/* Both normalisations have x, scale, shift, and n values of mean and of variance. fwd, bwd: their
- * operation descriptors. */
+/* Both normalisations have x, scale, shift, and n values of mean and of variance, given or
+ * computed. fwd, bwd: their operation descriptors. */
 static const char *normalise(standin *s, const_dnnl_op_desc_t fwd, const_dnnl_op_desc_t bwd,
-                             int64_t n, const char *name)
+                             int64_t n, int given, const char *name)
 {
     const asd_call *c = s->ours;
     layout          x = rows(s, s->node->in[0].shape), w = flat(s, asd_last(s->node->y.shape));
@@ -308,8 +308,8 @@ static const char *normalise(standin *s, const_dnnl_op_desc_t fwd, const_dnnl_op
     s->mean                        = result(s, n);
     s->variance                    = result(s, n);
     s->y                           = result(s, asd_count(s->node->y.shape));
-    float                *mean     = c->training ? s->mean : c->x[3].x; /* else the running ones */
-    float                *variance = c->training ? s->variance : c->x[4].x;
+    float                *mean     = given ? c->x[3].x : s->mean; /* the running ones */
+    float                *variance = given ? c->x[4].x : s->variance;
     dnnl_primitive_desc_t f        = described(s, fwd, NULL);
     dnnl_primitive_desc_t b        = s->backward ? described(s, bwd, f) : NULL;
     step                 *one      = add_step(s, f);
@@ -360,7 +360,28 @@ static const char *batchnorm(standin *s)
     if (!s->st)
         s->st =
             dnnl_batch_normalization_backward_desc_init(&b, dnnl_backward, &x, &x, a->eps, flags);
-    return normalise(s, &f, &b, asd_last(s->node->y.shape), "batch normalization");
+    return normalise(s, &f, &b, asd_last(s->node->y.shape), !s->ours->training,
+                     "batch normalization");
+}
+
+/* Without a residual: oneDNN adds none. */
+static const char *layernorm(standin *s)
+{
+    const asd_layernorm_attr       *a = s->node->attr;
+    layout                          x = rows(s, s->node->in[0].shape);
+    int64_t                         R = asd_rows(s->node->in[0].shape);
+    layout                          m = flat(s, R);
+    dnnl_layer_normalization_desc_t f, b;
+    unsigned                        flags = dnnl_use_scale | dnnl_use_shift;
+    if (s->node->n_in != 3)
+        return NULL;
+    if (!s->st)
+        s->st = dnnl_layer_normalization_forward_desc_init(&f, dnnl_forward_training, &x, &m,
+                                                           a->eps, flags);
+    if (!s->st)
+        s->st = dnnl_layer_normalization_backward_desc_init(&b, dnnl_backward, &x, &x, &m, a->eps,
+                                                            flags);
+    return normalise(s, &f, &b, R, 0, "layer normalization");
 }
 
 static const struct {
@@ -368,7 +389,7 @@ static const struct {
     const char *(*build)(standin *s);
 } table[] = {
     {"linear", linear},   {"relu", relu},           {"gelu", gelu},
-    {"softmax", softmax}, {"batchnorm", batchnorm},
+    {"softmax", softmax}, {"batchnorm", batchnorm}, {"layernorm", layernorm},
 };
 
 asd_status bench_onednn_open(bench_standin *out, const bench_subject *of)

@@ -151,18 +151,3 @@ asd_status bench_run(bench_device *d, bench_subject *s, const bench_options *o, 
     }
     return st;
 }
-
-asd_status bench_standin_open(bench_standin *s, bench_device *d, const bench_subject *of)
-{
-    memset(s, 0, sizeof *s);
-    if (!of->node)
-        return ASD_OK;
-    return d->kind == ASD_CPU ? bench_onednn_open(s, of) : ASD_OK;
-}
-
-void bench_standin_close(bench_standin *s)
-{
-    if (s->close)
-        s->close(s->ctx);
-    memset(s, 0, sizeof *s);
-}
