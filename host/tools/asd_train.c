@@ -1,6 +1,7 @@
 /* asd_train.c - `asd-train RECIPE`: train what the recipe trains; resume by itself. */
 #include "base/log.h"
 #include "base/stop.h"
+#include "tools/open_device.h"
 #include "tools/train_loop.h"
 
 #include <stdio.h>
@@ -58,19 +59,31 @@ static asd_status print_plan(const asd_cfg *cfg)
     return st;
 }
 
-static asd_status train(const train_args *args, const asd_recipe *recipe, int argc, char **argv)
+/* A run may go on elsewhere than it began; its bits are then those of neither. */
+static void record_device(asd_run *run, const asd_device *device, const asd_gpu *gpu)
+{
+    json_t     *now = asd_device_json(device, gpu), *was = json_object_get(run->info, "device");
+    const char *state = asd_run_state(run);
+    if (*state && was && now && !json_equal(was, now))
+        asd_warn("%s began on %s and goes on on %s: equal within rounding, not bit for bit",
+                 run->folder, json_string_value(was), json_string_value(now));
+    json_object_set_new(run->info, "device", now);
+}
+
+static asd_status train(const train_args *args, const asd_recipe *recipe, const asd_device *device,
+                        int argc, char **argv)
 {
     asd_status  st = ASD_OK;
     asd_dataset data;
     asd_net    *nets = NULL;
     int64_t     n    = 0;
     asd_run     run  = {.lock = -1};
+    asd_gpu    *gpu  = NULL;
     if (!args->recipe.data)
         return ASD_FAIL(ASD_E_USAGE,
                         "--data DIR is missing: the folder of dev_data/raw, or of machine folders");
     if (args->recipe.precision != ASD_PRECISION_FP32)
-        return ASD_FAIL(ASD_E_USAGE,
-                        "--precision bf16: the autoencoder is trained in fp32 on the CPU");
+        return ASD_FAIL(ASD_E_USAGE, "--precision bf16: the autoencoder is trained in fp32");
     const asd_list *only = &recipe->cfg.data_machines, *detectors = &recipe->cfg.score_detectors;
     ASD_TRY(asd_detectors_check(detectors->item, detectors->n));
     ASD_TRY(asd_dataset_open(args->recipe.data, only->item, only->n, &data));
@@ -80,7 +93,9 @@ static asd_status train(const train_args *args, const asd_recipe *recipe, int ar
     } else {
         asd_note("run folder %s", run.folder);
         ASD_GO(close_run, st, asd_nets_make(&data, &recipe->cfg, &nets, &n));
-        ASD_GO(close_run, st, asd_train_loop(&run, &recipe->cfg, nets, n));
+        ASD_GO(close_run, st, asd_device_open(args->recipe.device, device, &gpu));
+        record_device(&run, device, gpu);
+        ASD_GO(close_run, st, asd_train_loop(&run, &recipe->cfg, nets, n, gpu));
     }
     if (args->json) {
         json_dumpf(run.info, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
@@ -90,6 +105,7 @@ static asd_status train(const train_args *args, const asd_recipe *recipe, int ar
     }
 close_run:
     asd_nets_free(nets, n);
+    asd_gpu_close(gpu);
 close_data:
     asd_run_close(&run);
     asd_dataset_clear(&data);
@@ -114,7 +130,7 @@ int main(int argc, char **argv)
     if (!st && !exit_now)
         st = asd_stop_install();
     if (!st && !exit_now)
-        st = args.plan ? print_plan(&recipe.cfg) : train(&args, &recipe, argc, typed);
+        st = args.plan ? print_plan(&recipe.cfg) : train(&args, &recipe, &device, argc, typed);
     asd_recipe_clear(&recipe);
     asd_opts_clear(opts, &args);
     free(typed);

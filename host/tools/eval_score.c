@@ -13,6 +13,8 @@
 #include "base/stop.h"
 #include "score/scores.h"
 #include "score/threshold.h"
+#include "tools/open_device.h"
+#include "tools/reconstruct.h"
 #include "tools/train_ckpt.h"
 
 #include <math.h>
@@ -71,14 +73,30 @@ typedef struct score_job {
     const asd_features     *f;
     int64_t                 from, n_chunks; /* clips out->clip[from ..] are the features' clips */
     asd_ae_plan             plan[MAX_CHUNKS];
+    float                  *x[MAX_CHUNKS]; /* on a device: a clip's vectors, of room[] numbers */
+    int64_t                 room[MAX_CHUNKS];
+    const float            *y; /* on a device: all vectors of the group; else NULL */
     asd_failure             failure;
 } score_job;
 
+static asd_status score_residuals(score_job *j, int64_t i, const asd_residuals *r)
+{
+    for (int64_t d = 0; d < j->n_detectors; ++d) {
+        double *s = &j->out->score[d * j->out->n + j->from + i];
+        ASD_TRY(j->detector[d].detector->score(j->detector[d].state, r, s));
+        if (!isfinite(*s))
+            return ASD_FAIL(ASD_E_NUMERIC, "%s: %s gives a score of %g",
+                            j->out->clip[j->from + i]->path, j->detector[d].label, *s);
+    }
+    return ASD_OK;
+}
+
 /* One clip, one forward pass over all its vectors: the same call whether the clip comes alone or
  * with others. */
-static asd_status score_clip(score_job *j, asd_ae_plan *p, int64_t i)
+static asd_status score_clip(score_job *j, int64_t chunk, int64_t i)
 {
     const asd_cfg *cfg   = j->net->cfg;
+    asd_ae_plan   *p     = &j->plan[chunk];
     int64_t        stack = cfg->front_end_stack_frames, F = j->f->F;
     int64_t        T = j->f->first[i + 1] - j->f->first[i], B = T - stack + 1;
     if (p->B != B) {
@@ -93,14 +111,26 @@ static asd_status score_clip(score_job *j, asd_ae_plan *p, int64_t i)
     asd_status st = asd_ae_forward(p, j->f->x + j->f->first[i] * F, index);
     free(index);
     asd_residuals r = {asd_ae_x(p), asd_ae_y(p), B, stack, F};
-    for (int64_t d = 0; d < j->n_detectors && !st; ++d) {
-        double *s = &j->out->score[d * j->out->n + j->from + i];
-        st        = j->detector[d].detector->score(j->detector[d].state, &r, s);
-        if (!st && !isfinite(*s))
-            st = ASD_FAIL(ASD_E_NUMERIC, "%s: %s gives a score of %g",
-                          j->out->clip[j->from + i]->path, j->detector[d].label, *s);
+    return st ? st : score_residuals(j, i, &r);
+}
+
+/* Its vectors' outputs are in j->y already. */
+static asd_status score_reconstructed(score_job *j, int64_t chunk, int64_t i)
+{
+    int64_t stack = j->net->cfg->front_end_stack_frames, F = j->f->F, C = stack * F;
+    int64_t B = j->f->first[i + 1] - j->f->first[i] - stack + 1;
+    if (j->room[chunk] < B * C) {
+        free(j->x[chunk]);
+        j->room[chunk] = B * C;
+        if (!(j->x[chunk] = malloc((size_t)(B * C) * sizeof(float)))) {
+            j->room[chunk] = 0;
+            return ASD_FAIL(ASD_E_OOM, "no memory for %lld vectors", (long long)B);
+        }
     }
-    return st;
+    for (int64_t b = 0; b < B; ++b)
+        memcpy(j->x[chunk] + b * C, j->f->x + (j->f->first[i] + b) * F, (size_t)C * sizeof(float));
+    asd_residuals r = {j->x[chunk], j->y + (j->f->first[i] - i * (stack - 1)) * C, B, stack, F};
+    return score_residuals(j, i, &r);
 }
 
 static void score_chunk(void *ctx, int64_t chunk)
@@ -108,12 +138,14 @@ static void score_chunk(void *ctx, int64_t chunk)
     score_job *j  = ctx;
     asd_status st = ASD_OK;
     for (int64_t i = chunk; i < j->f->n && !st; i += j->n_chunks) {
-        st = score_clip(j, &j->plan[chunk], i);
+        st = j->y ? score_reconstructed(j, chunk, i) : score_clip(j, chunk, i);
         asd_failure_note(&j->failure, i, st);
     }
 }
 
-static asd_status score_clips(asd_net *net, const asd_detector_use *detector, int64_t n_detectors,
+/* device: NULL for the CPU */
+static asd_status score_clips(asd_net *net, asd_reconstructor *device,
+                              const asd_detector_use *detector, int64_t n_detectors,
                               clip_scores *out, asd_progress *bar)
 {
     asd_status st = ASD_OK;
@@ -128,7 +160,10 @@ static asd_status score_clips(asd_net *net, const asd_detector_use *detector, in
         j.f        = &f;
         j.n_chunks = n < MAX_CHUNKS ? n : MAX_CHUNKS;
         asd_failure_init(&j.failure);
-        asd_par_for(j.n_chunks, score_chunk, &j);
+        if (device)
+            asd_failure_note(&j.failure, 0, asd_reconstruct(device, &f, &j.y));
+        if (!j.failure.status)
+            asd_par_for(j.n_chunks, score_chunk, &j);
         st = asd_failure_end(&j.failure);
         asd_features_clear(&f);
         asd_progress_step(bar, bar->done + n, NULL);
@@ -136,8 +171,10 @@ static asd_status score_clips(asd_net *net, const asd_detector_use *detector, in
             st = ASD_FAIL(ASD_E_STOPPED, "stopped by %s while scoring; start again to score",
                           asd_stop_signal());
     }
-    for (int i = 0; i < MAX_CHUNKS; ++i)
+    for (int i = 0; i < MAX_CHUNKS; ++i) {
         asd_ae_plan_clear(&j.plan[i]);
+        free(j.x[i]);
+    }
     return st;
 }
 
@@ -205,6 +242,8 @@ typedef struct score_run {
     asd_detector_use *detector;
     json_t           *result;
     const char       *only; /* --clip */
+    asd_gpu          *gpu;  /* NULL: the CPU */
+    json_t           *device;
     int               json;
 } score_run;
 
@@ -308,6 +347,7 @@ static asd_status score_net(score_run *r, asd_net *net, asd_progress *bar)
 {
     asd_residual_stats stats = asd_net_stats(net);
     clip_scores        train = {0}, test = {0};
+    asd_reconstructor *device = NULL;
     double             threshold;
     asd_status         st = asd_net_clips(net, 0, &train.clip, &train.n);
     if (!st)
@@ -316,15 +356,18 @@ static asd_status score_net(score_run *r, asd_net *net, asd_progress *bar)
         keep_only(&test, r->only);
     for (int64_t d = 0; d < r->n_detectors && !st && test.n; ++d)
         st = asd_detector_fit(&r->detector[d], &stats, net->key);
+    if (!st && test.n && r->gpu)
+        st = asd_reconstructor_new(r->gpu, net, &device);
     if (!st && test.n)
-        st = score_clips(net, r->detector, r->n_detectors, &test, bar);
+        st = score_clips(net, device, r->detector, r->n_detectors, &test, bar);
     if (!st && test.n)
-        st = score_clips(net, r->detector, r->n_detectors, &train, bar);
+        st = score_clips(net, device, r->detector, r->n_detectors, &train, bar);
     for (int64_t d = 0; d < r->n_detectors && !st && test.n; ++d) {
         st = fit_threshold(net, &r->detector[d], train.score + d * train.n, train.n, &threshold);
         if (!st)
             st = emit(r, net, &r->detector[d], &test, test.score + d * test.n, threshold);
     }
+    asd_reconstructor_free(device);
     free(train.clip);
     free(train.score);
     free(test.clip);
@@ -353,8 +396,8 @@ static asd_status score_all(score_run *r)
 static void print_result(const score_run *r)
 {
     if (r->json) {
-        json_t *root = json_pack("{s:s, s:s, s:O}", "schema", "asd.score/1", "run", r->run.folder,
-                                 "scores", r->result);
+        json_t *root = json_pack("{s:s, s:s, s:O, s:O}", "schema", "asd.score/1", "run",
+                                 r->run.folder, "device", r->device, "scores", r->result);
         json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
         putchar('\n');
         json_decref(root);
@@ -364,11 +407,14 @@ static void print_result(const score_run *r)
         printf("%s/scores/%s\n", r->run.folder, r->detector[d].label);
 }
 
-static asd_status score(const score_args *args, const asd_recipe *recipe)
+static asd_status score(const score_args *args, const asd_recipe *recipe, const asd_device *device)
 {
     score_run r = {
         .run = {.lock = -1}, .result = json_array(), .only = args->clip, .json = args->json};
     asd_status st = open_run(&r, args, recipe);
+    if (!st)
+        st = asd_device_open(args->recipe.device, device, &r.gpu);
+    r.device = asd_device_json(device, r.gpu);
     if (!st)
         st = check_sections(&r);
     if (!st && r.only)
@@ -383,6 +429,8 @@ static asd_status score(const score_args *args, const asd_recipe *recipe)
     asd_nets_free(r.nets, r.n_nets);
     asd_dataset_clear(&r.data);
     asd_run_close(&r.run);
+    asd_gpu_close(r.gpu);
+    json_decref(r.device);
     json_decref(r.result);
     return st;
 }
@@ -407,7 +455,7 @@ int eval_score_main(int argc, char **argv)
     if (!st && !exit_now)
         st = asd_stop_install();
     if (!st && !exit_now)
-        st = score(&args, &recipe);
+        st = score(&args, &recipe, &device);
     asd_recipe_clear(&recipe);
     asd_opts_clear(opts, &args);
     return asd_main_end(st);

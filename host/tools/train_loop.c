@@ -2,7 +2,8 @@
  *
  * All networks of a run advance together, BLOCK steps at a time: within a block each network is one
  * chunk of asd_par_for, so several machines keep all cores busy without waiting for each other, and
- * one machine alone uses the cores inside its ops. Either way the bits are those of one thread.
+ * one machine alone uses the cores inside its ops. Either way the bits are those of one thread. On
+ * a device a block is longer, and train_group.h does it.
  */
 #include "tools/train_loop.h"
 
@@ -11,6 +12,7 @@
 #include "base/par.h"
 #include "base/stop.h"
 #include "tools/train_ckpt.h"
+#include "tools/train_group.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,27 +26,26 @@ enum {
     BLOCK = 16
 }; /* steps between looks at the clock and at signals: about 0.1 s of the baseline on two cores */
 
-typedef struct net_block {
-    asd_net_record record[BLOCK];
-    int            n;
-} net_block;
-
 typedef struct loop {
-    asd_run       *run;
-    const asd_cfg *cfg;
-    asd_net       *nets;
-    int64_t        n;
-    asd_ckpt_state state;
-    int64_t        steps; /* of the network with the most */
-    int64_t        from, to;
-    net_block     *block; /* (n) */
-    asd_failure    failure;
-    FILE          *metrics;
-    double         started;        /* asd_now() at which state.seconds would be 0 */
-    double         clips, clips_0; /* clip passes done; those before this start */
-    double         since;          /* asd_now() when this start began to train */
-    double         last_ckpt;
-    int64_t        last_ckpt_step;
+    asd_run        *run;
+    const asd_cfg  *cfg;
+    asd_net        *nets;
+    int64_t         n;
+    asd_ckpt_state  state;
+    int64_t         steps; /* of the network with the most */
+    int64_t         from, to;
+    asd_gpu        *gpu;     /* NULL: the CPU */
+    asd_groups     *groups;  /* on a device; NULL on the CPU */
+    int64_t         stretch; /* most steps of a block: ASD_GROUP_STEPS on a device, or BLOCK */
+    asd_net_record *record;  /* (n, stretch) of the block */
+    int            *done;    /* (n) how many of them */
+    asd_failure     failure;
+    FILE           *metrics;
+    double          started;        /* asd_now() at which state.seconds would be 0 */
+    double          clips, clips_0; /* clip passes done; those before this start */
+    double          since;          /* asd_now() when this start began to train */
+    double          last_ckpt;
+    int64_t         last_ckpt_step;
 } loop;
 
 /* --- metrics --- */
@@ -117,16 +118,15 @@ static void log_record(loop *l, const asd_net *net, const asd_net_record *r)
 
 static void run_net(void *ctx, int64_t i)
 {
-    loop      *l   = ctx;
-    asd_net   *net = &l->nets[i];
-    net_block *b   = &l->block[i];
-    b->n           = 0;
+    loop    *l   = ctx;
+    asd_net *net = &l->nets[i];
+    l->done[i]   = 0;
     for (int64_t s = l->from; s < l->to && s < net->steps; ++s) {
-        asd_status st = asd_net_step(net, s, &b->record[b->n]);
+        asd_status st = asd_net_step(net, s, &l->record[i * l->stretch + l->done[i]]);
         asd_failure_note(&l->failure, i, st);
         if (st)
             return;
-        ++b->n;
+        ++l->done[i];
     }
 }
 
@@ -139,13 +139,14 @@ static asd_status for_all_nets(loop *l, asd_par_fn fn)
 
 static asd_status run_block(loop *l)
 {
-    ASD_TRY(for_all_nets(l, run_net));
-    for (int k = 0; k < BLOCK; ++k)
+    ASD_TRY(l->groups ? asd_groups_run(l->groups, l->from, l->to, l->record, l->done)
+                      : for_all_nets(l, run_net));
+    for (int64_t k = 0; k < l->stretch; ++k)
         for (int64_t i = 0; i < l->n; ++i) {
             const asd_net *net = &l->nets[i];
-            if (k >= l->block[i].n)
+            if (k >= l->done[i])
                 continue;
-            const asd_net_record *r = &l->block[i].record[k];
+            const asd_net_record *r = &l->record[i * l->stretch + k];
             l->clips += (double)r->rows * (double)net->f.n / (double)net->n_rows;
             log_record(l, net, r);
         }
@@ -155,8 +156,10 @@ static asd_status run_block(loop *l)
 
 static int64_t block_end(const loop *l)
 {
-    int64_t to    = l->state.step + BLOCK < l->steps ? l->state.step + BLOCK : l->steps;
+    int64_t to    = l->groups ? asd_groups_end(l->groups, l->state.step) : l->state.step + BLOCK;
     int64_t every = l->cfg->train_ckpt_every_steps;
+    if (to > l->steps)
+        to = l->steps;
     if (every > 0 && (l->state.step / every + 1) * every < to)
         to = (l->state.step / every + 1) * every;
     return to;
@@ -165,6 +168,8 @@ static int64_t block_end(const loop *l)
 static asd_status save(loop *l)
 {
     l->state.seconds = asd_now() - l->started;
+    if (l->groups)
+        ASD_TRY(asd_groups_download(l->groups));
     ASD_TRY(flush_metrics(l));
     ASD_TRY(asd_ckpt_save(l->run, l->nets, l->n, &l->state));
     l->last_ckpt      = asd_now();
@@ -197,8 +202,8 @@ static void show_progress(loop *l, asd_progress *bar)
     double loss = 0;
     int    n    = 0;
     for (int64_t i = 0; i < l->n; ++i)
-        if (l->block[i].n) {
-            loss += (double)l->block[i].record[l->block[i].n - 1].loss;
+        if (l->done[i]) {
+            loss += (double)l->record[i * l->stretch + l->done[i] - 1].loss;
             ++n;
         }
     snprintf(text, sizeof text, "loss %.3f, %.0f clips/s", n ? loss / n : NAN,
@@ -240,7 +245,7 @@ static void finish_net(void *ctx, int64_t i)
 static asd_status finish(loop *l)
 {
     asd_note("covariances of the residuals (official rule), %lld networks", (long long)l->n);
-    ASD_TRY(for_all_nets(l, finish_net));
+    ASD_TRY(l->groups ? asd_groups_finish(l->groups) : for_all_nets(l, finish_net));
     l->state.finished = 1;
     return save(l);
 }
@@ -253,7 +258,8 @@ static asd_status load_data(loop *l)
         asd_net *net = &l->nets[i];
         ASD_TRY(asd_net_alloc(net, 1));
         ASD_TRY(asd_net_load(net));
-        ASD_TRY(asd_net_plan(net));
+        if (!l->gpu)
+            ASD_TRY(asd_net_plan(net));
         l->steps = net->steps > l->steps ? net->steps : l->steps;
         json_object_set_new(machines, net->key, json_string(net->machine->name));
         json_array_append_new(data, json_pack("{s:s, s:i, s:I, s:I, s:s}", "machine",
@@ -294,6 +300,10 @@ static asd_status train(loop *l)
     ASD_TRY(asd_ckpt_load(l->run, l->nets, l->n, &l->state, &found));
     if (found && l->state.step < l->steps)
         asd_note("resuming from step %lld of %lld", (long long)l->state.step, (long long)l->steps);
+    if (l->gpu) {
+        ASD_TRY(asd_groups_new(l->gpu, l->cfg, l->nets, l->n, &l->groups));
+        ASD_TRY(asd_groups_upload(l->groups, l->state.step));
+    }
     ASD_TRY(open_metrics(l));
     l->since = l->last_ckpt = asd_now();
     l->started              = l->since - l->state.seconds;
@@ -316,16 +326,20 @@ static asd_status train(loop *l)
     return asd_run_set_state(l->run, "done", l->state.step);
 }
 
-asd_status asd_train_loop(asd_run *run, const asd_cfg *cfg, asd_net *nets, int64_t n)
+asd_status asd_train_loop(asd_run *run, const asd_cfg *cfg, asd_net *nets, int64_t n, asd_gpu *gpu)
 {
-    loop l  = {.run = run, .cfg = cfg, .nets = nets, .n = n};
-    l.block = calloc((size_t)n + 1, sizeof *l.block);
-    if (!l.block)
-        return ASD_FAIL(ASD_E_OOM, "no memory for %lld networks", (long long)n);
-    asd_status st = train(&l);
+    loop l        = {.run = run, .cfg = cfg, .nets = nets, .n = n, .gpu = gpu};
+    l.stretch     = gpu ? ASD_GROUP_STEPS : BLOCK;
+    l.record      = calloc((size_t)(n * l.stretch) + 1, sizeof *l.record);
+    l.done        = calloc((size_t)n + 1, sizeof *l.done);
+    asd_status st = l.record && l.done
+                        ? train(&l)
+                        : ASD_FAIL(ASD_E_OOM, "no memory for %lld networks", (long long)n);
     if (l.metrics && fclose(l.metrics) && !st)
         st = ASD_FAIL(ASD_E_IO, "%s/log/metrics.jsonl: cannot write: %s", run->folder,
                       strerror(errno));
-    free(l.block);
+    asd_groups_free(l.groups);
+    free(l.record);
+    free(l.done);
     return st;
 }

@@ -1,0 +1,368 @@
+/* test_train_cuda.c - all networks of a run on a device at once: held to the CPU, to themselves
+ * after any interruption, and to their words when training must not go on. Without a device the
+ * cases are skipped; the same file runs against the kernels' source on the CPU.
+ */
+#include "clips.h"
+
+#include "base/arena.h"
+#include "tools/reconstruct.h"
+#include "tools/train_group.h"
+#include "tools/train_loop.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* fan and gearbox have the same clips and share a group; valve has fewer. */
+static const char *machines(void)
+{
+    static const char *root;
+    if (!root) {
+        root = asd_test_folder();
+        asd_test_machine(root, "fan", 6, 3);
+        asd_test_machine(root, "gearbox", 6, 1);
+        asd_test_machine(root, "valve", 5, 1);
+    }
+    return root;
+}
+
+typedef struct rig {
+    asd_cfg         cfg;
+    asd_dataset     data;
+    asd_net        *nets;
+    int64_t         n;
+    asd_gpu        *gpu; /* NULL: the CPU */
+    asd_groups     *groups;
+    asd_net_record *record;
+    int            *done;
+} rig;
+
+/* 6 clips of 30 frames, 26 vectors each: 156 rows, 15 held out; 141 training rows are 5 steps of 32
+ * with 13 in the last; 5 clips: 117 training rows, 4 steps with 21 in the last. */
+static void rig_cfg(asd_cfg *cfg)
+{
+    assert_ok(asd_opts_defaults(asd_cfg_opts, cfg));
+    cfg->front_end_n_fft       = 512;
+    cfg->front_end_hop_samples = 272;
+    cfg->front_end_n_mels      = 12;
+    cfg->model_hidden          = 20;
+    cfg->model_depth           = 1;
+    cfg->model_code            = 4;
+    cfg->train_batch           = 32;
+    cfg->train_epochs          = 3;
+}
+
+static void rig_new(rig *r, int device, double clip_norm)
+{
+    memset(r, 0, sizeof *r);
+    if (device && asd_gpu_open(0, &r->gpu)) {
+        print_message("skipped: %s\n", asd_error_text());
+        skip();
+    }
+    rig_cfg(&r->cfg);
+    r->cfg.train_clip_norm = clip_norm;
+    assert_ok(asd_dataset_open(machines(), NULL, 0, &r->data));
+    assert_ok(asd_nets_make(&r->data, &r->cfg, &r->nets, &r->n));
+    assert_int_equal(r->n, 3);
+    for (int64_t i = 0; i < r->n; ++i) {
+        assert_ok(asd_net_alloc(&r->nets[i], 1));
+        assert_ok(asd_net_load(&r->nets[i]));
+        if (!device)
+            assert_ok(asd_net_plan(&r->nets[i]));
+    }
+    assert_int_equal(r->nets[0].n_train, 141);
+    assert_int_equal(r->nets[0].n_val, 15);
+    r->record = calloc((size_t)r->n * ASD_GROUP_STEPS, sizeof *r->record);
+    r->done   = calloc((size_t)r->n, sizeof *r->done);
+    if (device) {
+        assert_ok(asd_groups_new(r->gpu, &r->cfg, r->nets, r->n, &r->groups));
+        assert_ok(asd_groups_upload(r->groups, 0));
+    }
+}
+
+static void rig_free(rig *r)
+{
+    asd_groups_free(r->groups);
+    asd_nets_free(r->nets, r->n);
+    asd_gpu_close(r->gpu);
+    asd_dataset_clear(&r->data);
+    asd_opts_clear(asd_cfg_opts, &r->cfg);
+    free(r->record);
+    free(r->done);
+}
+
+/* Steps from .. to-1 on the device in as many runs as the epochs' ends ask for; all records into
+ * `all` (n, steps). */
+static void run_device(rig *r, int64_t from, int64_t to, asd_net_record *all, int64_t steps)
+{
+    while (from < to) {
+        int64_t end = asd_groups_end(r->groups, from);
+        end         = end < to ? end : to;
+        assert_ok(asd_groups_run(r->groups, from, end, r->record, r->done));
+        for (int64_t i = 0; i < r->n; ++i)
+            for (int k = 0; k < r->done[i]; ++k)
+                all[i * steps + from + k] = r->record[i * ASD_GROUP_STEPS + k];
+        from = end;
+    }
+}
+
+static void near(double have, double want, double relative, const char *what, int64_t at)
+{
+    if (!(fabs(have - want) <= relative * fabs(want) + 1e-30))
+        fail_msg("%s %lld: %.9g on the device, %.9g on the CPU: %.2g apart, want %.2g", what,
+                 (long long)at, have, want, fabs(have / want - 1), relative);
+}
+
+/* Of a block of numbers the largest difference, in units of the block's largest number. */
+static void near_block(const float *have, const float *want, int64_t n, double limit,
+                       const char *what)
+{
+    double size = 0, apart = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        size  = fmax(size, fabs((double)want[i]));
+        apart = fmax(apart, fabs((double)have[i] - (double)want[i]));
+        assert_true(isfinite(have[i]));
+    }
+    if (!(apart <= limit * size))
+        fail_msg("%s: %.3g apart, the largest is %.3g, want %.2g of it", what, apart, size, limit);
+}
+
+/* Names of what is compared with lr alone. The bias in front of a batch normalisation changes
+ * nothing, so its gradient is rounding alone and Adam, which divides by its size, walks it about by
+ * up to lr a step. The running mean follows, late: that is what held-out losses and the final pass
+ * see of it. */
+static int is_idle(const char *name)
+{
+    return strstr(name, ".running_mean") ||
+           (strstr(name, ".linear.bias") && strcmp(name, "decoder.1.linear.bias") != 0);
+}
+
+static void check_weights(const asd_net *have, const asd_net *want)
+{
+    int idle = 0;
+    for (int k = 0; k < want->params.n; ++k) {
+        const asd_param *p = &want->params.param[k];
+        const float     *a = asd_params_value(&have->params, k),
+                    *b     = asd_params_value(&want->params, k);
+        int64_t n          = asd_count(p->shape);
+        if (is_idle(p->name)) {
+            ++idle;
+            for (int64_t i = 0; i < n; ++i)
+                assert_near((double)a[i], (double)b[i],
+                            2 * want->cfg->train_lr * (double)want->steps);
+        } else {
+            near_block(a, b, n, 5e-3, p->name);
+        }
+    }
+    assert_int_equal(idle, 6);
+}
+
+/* Tolerances are ten times what was seen, and the header of train_group.h tells them. */
+static void test_like_cpu(void **state)
+{
+    (void)state;
+    for (int clip = 0; clip < 2; ++clip) {
+        rig cpu, dev;
+        rig_new(&dev, 1, clip ? 0.5 : 0);
+        rig_new(&cpu, 0, clip ? 0.5 : 0);
+        int64_t         steps = cpu.nets[0].steps;
+        asd_net_record *all   = calloc((size_t)(dev.n * steps), sizeof *all), r;
+        assert_int_equal(steps, 15);
+        assert_int_equal(dev.nets[2].steps, 12);
+        run_device(&dev, 0, steps, all, steps);
+        assert_ok(asd_groups_download(dev.groups));
+        assert_ok(asd_groups_finish(dev.groups));
+        for (int64_t i = 0; i < cpu.n; ++i) {
+            asd_net *a = &dev.nets[i], *b = &cpu.nets[i];
+            for (int64_t s = 0; s < b->steps; ++s) {
+                const asd_net_record *q = &all[i * steps + s];
+                assert_ok(asd_net_step(b, s, &r));
+                assert_int_equal(q->step, r.step);
+                assert_int_equal(q->epoch, r.epoch);
+                assert_int_equal(q->rows, r.rows);
+                assert_int_equal(q->epoch_end, r.epoch_end);
+                near((double)q->loss, (double)r.loss, 2e-6, "loss of step", s);
+                near(q->grad_norm, r.grad_norm, 2e-4, "norm of step", s);
+                if (r.epoch_end) {
+                    near(q->train_loss, r.train_loss, 2e-6, "training loss of step", s);
+                    near(q->val_loss, r.val_loss, 5e-4, "held-out loss of step", s);
+                }
+            }
+            assert_ok(asd_net_finish(b));
+            check_weights(a, b);
+            near_block(a->covariance[0], b->covariance[0], 144, 5e-3, "covariance");
+            near_block(a->covariance[1], b->covariance[1], 144, 5e-3, "covariance");
+            assert_int_equal(a->n_batch_mahalanobis, b->n_batch_mahalanobis);
+            near_block(a->batch_mahalanobis, b->batch_mahalanobis, b->n_batch_mahalanobis, 5e-3,
+                       "distances of batches");
+        }
+        free(all);
+        rig_free(&dev);
+        rig_free(&cpu);
+    }
+}
+
+static void copy_params(asd_params *to, const asd_params *from)
+{
+    size_t bytes = (size_t)from->n_trainable * sizeof(float);
+    memcpy(to->w, from->w, bytes);
+    memcpy(to->m, from->m, bytes);
+    memcpy(to->v, from->v, bytes);
+    memcpy(to->state, from->state, (size_t)from->n_state * sizeof(float));
+}
+
+static void same_params(const asd_params *a, const asd_params *b)
+{
+    size_t bytes = (size_t)a->n_trainable * sizeof(float);
+    assert_memory_equal(a->w, b->w, bytes);
+    assert_memory_equal(a->m, b->m, bytes);
+    assert_memory_equal(a->v, b->v, bytes);
+    assert_memory_equal(a->state, b->state, (size_t)a->n_state * sizeof(float));
+}
+
+/* Stopped in the middle of an epoch and of the run, and gone on with in another process's memory:
+ * the same bits, in the weights, in every record, in the final pass. Twice from the start: too. */
+static void test_resume(void **state)
+{
+    (void)state;
+    rig a, b;
+    rig_new(&a, 1, 0);
+    int64_t         steps = a.nets[0].steps;
+    asd_net_record *whole = calloc((size_t)(a.n * steps), sizeof *whole),
+                   *parts = calloc((size_t)(a.n * steps), sizeof *parts);
+    run_device(&a, 0, steps, whole, steps);
+    assert_ok(asd_groups_download(a.groups));
+    assert_ok(asd_groups_finish(a.groups));
+    static const int64_t stops[] = {0, 1, 7, 10, 13, 15};
+    rig_new(&b, 1, 0);
+    for (size_t k = 0; k + 1 < sizeof stops / sizeof *stops; ++k) {
+        rig next;
+        run_device(&b, stops[k], stops[k + 1], parts, steps);
+        assert_ok(asd_groups_download(b.groups));
+        rig_new(&next, 1, 0);
+        for (int64_t i = 0; i < b.n; ++i) {
+            asd_net *to = &next.nets[i], *from = &b.nets[i];
+            copy_params(&to->params, &from->params);
+            memcpy(to->batch_loss, from->batch_loss, (size_t)from->steps_per_epoch * sizeof(float));
+            memcpy(to->val_loss, from->val_loss, (size_t)from->n_val_batches * sizeof(float));
+        }
+        assert_ok(asd_groups_upload(next.groups, stops[k + 1]));
+        rig_free(&b);
+        b = next;
+    }
+    assert_memory_equal(whole, parts, (size_t)(a.n * steps) * sizeof *whole);
+    assert_ok(asd_groups_finish(b.groups));
+    for (int64_t i = 0; i < a.n; ++i) {
+        asd_net *x = &a.nets[i], *y = &b.nets[i];
+        same_params(&x->params, &y->params);
+        assert_memory_equal(x->batch_loss, y->batch_loss,
+                            (size_t)x->steps_per_epoch * sizeof(float));
+        assert_memory_equal(x->val_loss, y->val_loss, (size_t)x->n_val_batches * sizeof(float));
+        for (int d = 0; d < 2; ++d)
+            assert_memory_equal(x->covariance[d], y->covariance[d], 144 * sizeof(float));
+        assert_memory_equal(x->batch_mahalanobis, y->batch_mahalanobis,
+                            (size_t)x->n_batch_mahalanobis * sizeof(float));
+    }
+    free(whole);
+    free(parts);
+    rig_free(&a);
+    rig_free(&b);
+}
+
+static float *value(asd_net *net, const char *name, int64_t *n)
+{
+    int k = asd_params_find(&net->params, name);
+    *n    = asd_count(net->params.param[k].shape);
+    return asd_params_value(&net->params, k);
+}
+
+/* One network of three goes wrong: the error is its own, in the words of the CPU. */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    rig     r;
+    int64_t n;
+    rig_new(&r, 1, 0);
+    *value(&r.nets[1], "decoder.1.linear.bias", &n) = 1e30f;
+    assert_ok(asd_groups_upload(r.groups, 3));
+    assert_fails(asd_groups_run(r.groups, 3, 4, r.record, r.done), ASD_E_NUMERIC,
+                 "gearbox.section_00: loss is inf at step 4");
+    *value(&r.nets[1], "decoder.1.linear.bias", &n) = 0;
+    float *w = value(&r.nets[2], "decoder.1.linear.weight", &n);
+    for (int64_t i = 0; i < n; ++i)
+        w[i] *= 1e-7f;
+    w = value(&r.nets[2], "decoder.0.norm.weight", &n);
+    for (int64_t i = 0; i < n; ++i)
+        w[i] = 1e24f;
+    assert_ok(asd_groups_upload(r.groups, 0));
+    assert_fails(asd_groups_run(r.groups, 0, 1, r.record, r.done), ASD_E_NUMERIC,
+                 "valve.section_00: the gradient's norm is");
+    rig_free(&r);
+}
+
+/* --- reconstruction --- */
+
+/* Every vector of every clip as the CPU's network gives it; and the same bits whether clips come
+ * one by one, together or after others. */
+static void test_reconstruct(void **state)
+{
+    (void)state;
+    rig                r;
+    asd_net_record     record;
+    asd_reconstructor *device;
+    const asd_clip   **clips;
+    asd_features       all, one;
+    const float       *y;
+    int64_t            n, row = 0, C = 5 * 12;
+    asd_gpu           *gpu;
+    if (asd_gpu_open(0, &gpu)) {
+        print_message("skipped: %s\n", asd_error_text());
+        skip();
+    }
+    rig_new(&r, 0, 0);
+    for (int64_t s = 0; s < 4; ++s)
+        assert_ok(asd_net_step(&r.nets[0], s, &record));
+    assert_ok(asd_reconstructor_new(gpu, &r.nets[0], &device));
+    assert_ok(asd_net_clips(&r.nets[0], 1, &clips, &n));
+    assert_int_equal(n, 3);
+    assert_ok(asd_features_load(clips, n, &r.cfg, NULL, &all));
+    assert_ok(asd_reconstruct(device, &all, &y));
+    int64_t vectors = all.rows - 4 * n;
+    float  *kept    = malloc((size_t)(vectors * C) * sizeof *kept);
+    memcpy(kept, y, (size_t)(vectors * C) * sizeof *kept);
+    for (int64_t i = 0; i < n; ++i) {
+        asd_ae_plan p;
+        int64_t     T = all.first[i + 1] - all.first[i], B = T - 4;
+        int32_t     index[64];
+        assert_true(B <= 64);
+        for (int32_t b = 0; b < B; ++b)
+            index[b] = b;
+        assert_ok(asd_ae_plan_make(&r.nets[0].params, &r.cfg, T, B, 0, &p));
+        assert_ok(asd_ae_forward(&p, all.x + all.first[i] * 12, index));
+        near_block(kept + row * C, asd_ae_y(&p), B * C, 1e-5, "reconstruction");
+        asd_ae_plan_clear(&p);
+        assert_ok(asd_features_load(clips + i, 1, &r.cfg, NULL, &one));
+        assert_ok(asd_reconstruct(device, &one, &y));
+        assert_memory_equal(y, kept + row * C, (size_t)(B * C) * sizeof *y);
+        asd_features_clear(&one);
+        row += B;
+    }
+    assert_int_equal(row, vectors);
+    free(kept);
+    free(clips);
+    asd_features_clear(&all);
+    asd_reconstructor_free(device);
+    asd_gpu_close(gpu);
+    rig_free(&r);
+}
+
+static const struct CMUnitTest cases[] = {
+    ASD_CASE("train/device/like-cpu", test_like_cpu),
+    ASD_CASE("train/device/resume", test_resume),
+    ASD_CASE("train/device/not-finite", test_not_finite),
+    ASD_CASE("train/device/reconstruct", test_reconstruct),
+};
+
+ASD_TEST_MAIN(cases)
