@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# run_train.sh - asd-train and PyTorch side by side on the baseline: one machine, whole epochs.
+# run_train.sh - asd-train and PyTorch side by side on the baseline, whole epochs.
 #
-#   bench/run_train.sh [--build DIR] [--python PYTHON] [--data DIR] [--machine NAME] [--clips N]
-#                      [--epochs N] [--threads N] [--rounds N] [--out FILE]
+#   bench/run_train.sh [--build DIR] [--python PYTHON] [--data DIR] [--machine NAME,...] [--clips N]
+#                      [--epochs N] [--threads N] [--rounds N] [--out FILE] [--device cpu|cuda]
+#                      [--form eager|compile|dataloader]
 #
-# Without --data it makes 1,000 ten-second clips of a fan (640 MB in $TMPDIR, removed at the end).
+# Without --data it makes 1,000 ten-second clips of each machine (640 MB each in $TMPDIR, removed at
+# the end). --machine: fan; with --device cuda all six that asd-data synth knows, because there
+# asd-train trains all machines at once; PyTorch trains them one after another on the same GPU.
 # The two take turns for --rounds rounds; each round is one line of JSON in FILE (default
 # bench/results/train.jsonl), and the ratio of clips/s with its spread goes to the terminal:
 #   asd_train_s, torch_train_s    seconds of the training loop, held-out loss included
@@ -13,15 +16,15 @@
 # PYTHON needs torch, numpy, soundfile and librosa: bench/peers/README.md.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-build=$here/../build python=python3 data='' machine=fan clips=1000 epochs=2 rounds=3
-threads=$(nproc) out=$here/results/train.jsonl
+build=$here/../build python=python3 data='' machines='' clips=1000 epochs=2 rounds=3
+threads=$(nproc) out=$here/results/train.jsonl device=cpu form=eager
 
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || { echo "run_train.sh: $1 wants a value" >&2; exit 2; }
     case $1 in
-    --build) build=$2 ;; --python) python=$2 ;; --data) data=$2 ;; --machine) machine=$2 ;;
+    --build) build=$2 ;; --python) python=$2 ;; --data) data=$2 ;; --machine) machines=$2 ;;
     --clips) clips=$2 ;; --epochs) epochs=$2 ;; --threads) threads=$2 ;; --rounds) rounds=$2 ;;
-    --out) out=$2 ;;
+    --out) out=$2 ;; --device) device=$2 ;; --form) form=$2 ;;
     *) echo "run_train.sh: unknown option $1" >&2; exit 2 ;;
     esac
     shift 2
@@ -34,21 +37,33 @@ done
     exit 2
 }
 
+if [ -z "$machines" ]; then
+    machines=fan
+    [ "$device" = cpu ] || machines=fan,gearbox,bearing,slider,valve,ToyCar
+fi
+IFS=, read -ra each <<<"$machines"
+
 work=$(mktemp -d "${TMPDIR:-/tmp}/asd-bench-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 if [ -z "$data" ]; then
     data=$work/data
-    echo "making $clips clips of 10 s of a $machine" >&2
-    "$build/asd-data" synth --machines "$machine" --train-source $((clips - 10)) --train-target 10 \
+    echo "making $clips clips of 10 s of $machines" >&2
+    "$build/asd-data" synth --machines "$machines" --train-source $((clips - 10)) --train-target 10 \
         --test 1 -q "$data"
 fi
-folder=$(find "$data" -type d -path "*/$machine/train" -print -quit)
-[ -n "$folder" ] || { echo "run_train.sh: no $machine/train under $data" >&2; exit 3; }
-n=$(find "$folder" -name '*.wav' | wc -l)
-[ "$n" -eq "$clips" ] || { echo "run_train.sh: $n clips in $folder, want $clips (--clips)" >&2; exit 3; }
+folders=()
+for machine in "${each[@]}"; do
+    folder=$(find "$data" -type d -path "*/$machine/train" -print -quit)
+    [ -n "$folder" ] || { echo "run_train.sh: no $machine/train under $data" >&2; exit 3; }
+    n=$(find "$folder" -name '*.wav' | wc -l)
+    [ "$n" -eq "$clips" ] || { echo "run_train.sh: $n clips in $folder, want $clips (--clips)" >&2; exit 3; }
+    folders+=("$(dirname "$folder")")
+done
 
 # number KEY: the last number of that key in JSON lines on stdin
 number() { grep -o "\"$1\": *[-+0-9.e]*" | tail -1 | sed 's/.*: *//'; }
+# total KEY: their sum
+total() { grep -o "\"$1\": *[-+0-9.e]*" | awk '{ s += $NF } END { printf "%.6g\n", s }'; }
 # text KEY: that text in what the peer printed
 text() { grep -o "\"$1\": \"[^\"]*\"" "$work/peer.jsonl" | tail -1 | cut -d'"' -f4; }
 
@@ -61,17 +76,20 @@ for round in $(seq "$rounds"); do
     load=$(cut -d" " -f1 /proc/loadavg) # above the threads: somebody else was computing
     begin=$(date +%s.%N)
     "$build/asd-train" dcase-baseline --data "$data" --run "$work/run" -j "$threads" -q \
-        --set "data.machines=[$machine]" --set "train.epochs=$epochs" >/dev/null
+        --device "$device" --set "data.machines=[$machines]" --set "train.epochs=$epochs" >/dev/null
     wall=$(awk -v a="$begin" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')
     ours=$(number seconds <"$work/run/log/metrics.jsonl")
-    "$python" "$here/peers/train_autoencoder.py" --data "$(dirname "$folder")" --clips "$clips" \
-        --epochs "$epochs" --threads "$threads" --form eager >"$work/peer.jsonl"
-    theirs=$(grep '"what": "train"' "$work/peer.jsonl" | number seconds)
-    features=$(grep '"what": "features"' "$work/peer.jsonl" | number seconds)
-    line=$(awk -v a="$ours" -v b="$theirs" -v wa="$wall" -v fb="$features" -v w="$((clips * epochs))" \
+    for folder in "${folders[@]}"; do
+        "$python" "$here/peers/train_autoencoder.py" --data "$folder" --clips "$clips" \
+            --epochs "$epochs" --threads "$threads" --form "$form" --device "$device"
+    done >"$work/peer.jsonl"
+    theirs=$(grep '"what": "train"' "$work/peer.jsonl" | total seconds)
+    features=$(grep '"what": "features"' "$work/peer.jsonl" | total seconds)
+    line=$(awk -v a="$ours" -v b="$theirs" -v wa="$wall" -v fb="$features" -v w="$((clips * epochs * ${#each[@]}))" \
         -v meta="\"round\": $round, \"date\": \"$(date +%Y-%m-%dT%H:%M:%S)\", \"cpu\": \"$(text cpu)\", \
 \"cores\": $(nproc), \"load\": $load, \"threads\": $threads, \"commit\": \"$commit\", \"asd\": \"$version\", \
-\"torch\": \"$(text torch)\", \"clips\": $clips, \"epochs\": $epochs" 'BEGIN {
+\"torch\": \"$(text torch)\", \"device\": \"$device\", \"gpu\": \"$(text gpu)\", \"form\": \"$form\", \
+\"machines\": ${#each[@]}, \"clips\": $clips, \"epochs\": $epochs" 'BEGIN {
         printf "{\"what\": \"train/side-by-side\", %s, ", meta
         printf "\"asd_train_s\": %.4g, \"torch_train_s\": %.4g, ", a, b
         printf "\"asd_clips_per_s\": %.5g, \"torch_clips_per_s\": %.5g, \"ratio\": %.4g, ", w/a, w/b, b/a

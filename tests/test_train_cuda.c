@@ -4,7 +4,8 @@
  */
 #include "clips.h"
 
-#include "base/arena.h"
+#include "base/log.h"
+#include "base/stop.h"
 #include "tools/reconstruct.h"
 #include "tools/train_group.h"
 #include "tools/train_loop.h"
@@ -358,11 +359,140 @@ static void test_reconstruct(void **state)
     rig_free(&r);
 }
 
+/* --- a whole run: checkpoints, kills, stops --- */
+
+/* This program again, with the folder of data and of the run in its environment, is asd-train on a
+ * device: something that can be killed. */
+static int train_run(const char *root, const char *folder)
+{
+    char        path[PATH_MAX];
+    asd_recipe  recipe = {0};
+    asd_run     run    = {.lock = -1};
+    asd_dataset data   = {0};
+    asd_net    *nets   = NULL;
+    asd_gpu    *gpu    = NULL;
+    int64_t     n      = 0;
+    asd_status  st;
+    ASD_GO(done, st, asd_stop_install());
+    ASD_GO(done, st, asd_path(path, "%s/tiny.yaml", root));
+    ASD_GO(done, st, asd_recipe_load(path, NULL, 0, 0, &recipe));
+    ASD_GO(done, st, asd_dataset_open(root, NULL, 0, &data));
+    ASD_GO(done, st, asd_run_open(&run, folder, &recipe, 0, NULL));
+    ASD_GO(done, st, asd_nets_make(&data, &recipe.cfg, &nets, &n));
+    ASD_GO(done, st, asd_gpu_open(0, &gpu));
+    st = asd_train_loop(&run, &recipe.cfg, nets, n, gpu);
+done:
+    asd_nets_free(nets, n);
+    asd_gpu_close(gpu);
+    asd_run_close(&run);
+    asd_dataset_clear(&data);
+    asd_recipe_clear(&recipe);
+    return asd_main_end(st);
+}
+
+static pid_t start(const char *folder)
+{
+    pid_t pid = fork();
+    if (pid)
+        return pid;
+    setenv("ASD_TEST_DATA", machines(), 1);
+    setenv("ASD_TEST_RUN", folder, 1);
+    execl("/proc/self/exe", "test_train_cuda", (char *)NULL);
+    _exit(127);
+}
+
+static int ended(pid_t pid)
+{
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* Sends `number` when the checkpoint of step `at` is there. The process must not be done by then.
+ */
+static int cut(const char *folder, int at, int number)
+{
+    char  path[PATH_MAX];
+    pid_t pid = start(folder);
+    assert_ok(asd_path(path, "%s/ckpt/step-%d", folder, at));
+    while (!asd_is_folder(path) && !kill(pid, 0) && waitpid(pid, NULL, WNOHANG) == 0)
+        usleep(500);
+    if (kill(pid, number))
+        fail_msg("the run ended before step %d", at);
+    return ended(pid);
+}
+
+static void same_file(const char *a, const char *b, const char *name)
+{
+    char command[3 * PATH_MAX];
+    snprintf(command, sizeof command, "cmp '%s/%s' '%s/%s'", a, name, b, name);
+    if (asd_test_shell(command, NULL))
+        fail_msg("%s differs", name);
+}
+
+/* Kept from the whole run but for the times. */
+static void same_metrics(const char *a, const char *b)
+{
+    char  command[2 * PATH_MAX];
+    char *text[2];
+    for (int i = 0; i < 2; ++i) {
+        snprintf(command, sizeof command,
+                 "sed -E 's/\"(clips_per_s|seconds)\": [^,}]*,? ?//g' '%s/log/metrics.jsonl'",
+                 i ? b : a);
+        assert_int_equal(asd_test_shell(command, &text[i]), 0);
+    }
+    assert_string_equal(text[0], text[1]);
+    assert_true(strlen(text[0]) > 1000);
+    free(text[0]);
+    free(text[1]);
+}
+
+static void test_run(void **state)
+{
+    (void)state;
+    char     path[PATH_MAX], source[PATH_MAX], whole[PATH_MAX], folder[PATH_MAX];
+    asd_gpu *gpu;
+    if (asd_gpu_open(0, &gpu)) {
+        print_message("skipped: %s\n", asd_error_text());
+        skip();
+    }
+    asd_gpu_close(gpu);
+    assert_ok(asd_path(path, "%s/tiny.yaml", machines()));
+    assert_non_null(realpath(asd_test_source(), source));
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f,
+            "base: %s/recipes/dcase-baseline.yaml\n"
+            "front_end: {n_fft: 512, hop_samples: 272, n_mels: 12}\n"
+            "model: {hidden: 20, depth: 1, code: 4}\n"
+            "train: {epochs: 3, batch: 32, log_every_steps: 1, ckpt_every_s: 0, "
+            "ckpt_every_steps: 3, ckpt_keep: 100}\n",
+            source);
+    assert_int_equal(fclose(f), 0);
+    assert_ok(asd_path(whole, "%s/run-whole", machines()));
+    assert_int_equal(ended(start(whole)), 0);
+    for (int stop = 0; stop < 2; ++stop) {
+        assert_ok(asd_path(folder, "%s/run-%d", machines(), stop));
+        assert_int_equal(cut(folder, 3, stop ? SIGTERM : SIGKILL), stop ? 75 : -SIGKILL);
+        assert_int_equal(cut(folder, 9, SIGKILL), -SIGKILL);
+        assert_int_equal(ended(start(folder)), 0);
+        same_file(whole, folder, "ckpt/last/model.safetensors");
+        same_file(whole, folder, "ckpt/last/optim.safetensors");
+        same_metrics(whole, folder);
+    }
+}
+
 static const struct CMUnitTest cases[] = {
     ASD_CASE("train/device/like-cpu", test_like_cpu),
     ASD_CASE("train/device/resume", test_resume),
     ASD_CASE("train/device/not-finite", test_not_finite),
     ASD_CASE("train/device/reconstruct", test_reconstruct),
+    ASD_CASE("train/device/run-cut-and-resumed", test_run),
 };
 
-ASD_TEST_MAIN(cases)
+int main(int argc, char **argv)
+{
+    const char *data = getenv("ASD_TEST_DATA"), *run = getenv("ASD_TEST_RUN");
+    return data && run ? train_run(data, run)
+                       : asd_test_run(cases, sizeof cases / sizeof *cases, argc, argv);
+}

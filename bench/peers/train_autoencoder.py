@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The baseline autoencoder trained by PyTorch on the CPU: the peer of asd-train.
+"""The baseline autoencoder trained by PyTorch, on the CPU or on a GPU: the peer of asd-train.
 
 The same work as asd-train on recipes/dcase-baseline.yaml: log-mel of every training clip of one
 machine, 640-vectors of five frames, 640-128x4-8-128x4-640 with batch normalisation, mean squared
@@ -8,7 +8,8 @@ their loss computed after each epoch.
 
 Forms of the training loop, --form:
   eager       features of all clips in memory, the batch gathered by index_select, fused Adam
-  compile     the same loop around torch.compile (forward and backward compiled)
+  compile     the same loop around torch.compile (forward and backward compiled; on a GPU in its
+              mode reduce-overhead, which replays CUDA graphs)
   dataloader  the way of the official code: all 640-vectors written out, a DataLoader collating
               them one by one, default Adam
 Forms of reading the audio, --features: torch (torch.stft on each clip) or librosa.
@@ -41,6 +42,8 @@ def options():
     p.add_argument("--val-fraction", type=float, default=0.1)
     p.add_argument("--form", choices=["eager", "compile", "dataloader"], default="eager")
     p.add_argument("--features", choices=["torch", "librosa"], default="torch")
+    p.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; features, rows and order "
+                                                   "of an epoch lie there (default cpu)")
     p.add_argument("--max-steps", type=int, default=0, help="stop an epoch early; 0 = whole epochs")
     return p.parse_args()
 
@@ -53,6 +56,9 @@ import numpy as np  # noqa: E402  (the thread count must be known before)
 import torch  # noqa: E402
 
 torch.set_num_threads(ARGS.threads)
+DEVICE = torch.device(ARGS.device)
+if DEVICE.type == "cuda" and not torch.cuda.is_available():
+    sys.exit("train_autoencoder.py: --device cuda: torch sees no CUDA device")
 
 
 def cpu_name():
@@ -64,7 +70,8 @@ def cpu_name():
 def emit(**fields):
     head = dict(peer="pytorch", date=datetime.datetime.now().isoformat(timespec="seconds"),
                 cpu=cpu_name(), cores=os.cpu_count(), threads=torch.get_num_threads(),
-                torch=torch.__version__, form=ARGS.form)
+                torch=torch.__version__, form=ARGS.form, device=ARGS.device,
+                gpu=torch.cuda.get_device_name(DEVICE) if DEVICE.type == "cuda" else None)
     print(json.dumps({**head, **fields}), flush=True)
 
 
@@ -74,19 +81,26 @@ def network():
         layers.append(torch.nn.Linear(n_in, n_out))
         if i < len(WIDTHS) - 2:
             layers += [torch.nn.BatchNorm1d(n_out, eps=1e-3, momentum=0.01), torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers)
+    return torch.nn.Sequential(*layers).to(DEVICE)
+
+
+def now():
+    """The time when what was started is done."""
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize(DEVICE)
+    return time.perf_counter()
 
 
 def log_mel_torch(paths):
     """(sum of frames, 128) of all clips, and the number of frames of each."""
     import librosa
     import soundfile
-    bank = torch.from_numpy(librosa.filters.mel(sr=16000, n_fft=N_FFT, n_mels=MELS))
-    window = torch.hann_window(N_FFT)
+    bank = torch.from_numpy(librosa.filters.mel(sr=16000, n_fft=N_FFT, n_mels=MELS)).to(DEVICE)
+    window = torch.hann_window(N_FFT, device=DEVICE)
     rows, frames = [], []
     for path in paths:
         x, _ = soundfile.read(path, dtype="float32", always_2d=True)
-        z = torch.stft(torch.from_numpy(x[:, 0].copy()), N_FFT, HOP, window=window, center=True,
+        z = torch.stft(torch.from_numpy(x[:, 0].copy()).to(DEVICE), N_FFT, HOP, window=window, center=True,
                        pad_mode="constant", return_complex=True)
         power = z.real.square() + z.imag.square()
         rows.append(10.0 * torch.log10((bank @ power).clamp_min(FLOOR)).T)
@@ -117,7 +131,7 @@ def in_memory(features, starts, train, val):
     """Epochs of the competent form. Yields (seconds, steps, step seconds, losses) an epoch."""
     net = network()
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
-    offsets = torch.arange(STACK)
+    offsets = torch.arange(STACK, device=DEVICE)
 
     def vectors(picked):
         rows = (starts[picked].unsqueeze(1) + offsets).view(-1)
@@ -126,7 +140,8 @@ def in_memory(features, starts, train, val):
     def loss_of(x):
         return torch.nn.functional.mse_loss(net(x), x)
 
-    forward = torch.compile(loss_of) if ARGS.form == "compile" else loss_of
+    mode = "reduce-overhead" if DEVICE.type == "cuda" else None
+    forward = torch.compile(loss_of, mode=mode) if ARGS.form == "compile" else loss_of
     if ARGS.form == "compile":  # compile outside the clock, for both sizes of batch and both modes
         for mode in (True, False):
             net.train(mode)
@@ -138,9 +153,9 @@ def in_memory(features, starts, train, val):
                     net.zero_grad()
     while True:
         net.train()
-        total, steps, times = torch.zeros(()), 0, []
-        begin = last = time.perf_counter()
-        for picked in train[torch.randperm(len(train))].split(ARGS.batch):
+        total, steps, times = torch.zeros((), device=DEVICE), 0, []
+        begin = last = now()
+        for picked in train[torch.randperm(len(train), device=DEVICE)].split(ARGS.batch):
             if len(picked) == 1:
                 continue
             loss = forward(vectors(picked))
@@ -149,9 +164,9 @@ def in_memory(features, starts, train, val):
             optimiser.step()
             total += loss.detach()
             steps += 1
-            now = time.perf_counter()
-            times.append(now - last)
-            last = now
+            if DEVICE.type == "cpu":  # on a GPU looking at the clock would mean waiting
+                times.append(time.perf_counter() - last)
+                last = time.perf_counter()
             if steps == ARGS.max_steps:
                 break
         net.eval()
@@ -159,11 +174,18 @@ def in_memory(features, starts, train, val):
             losses = [forward(vectors(picked)) for picked in val.split(ARGS.batch)
                       if len(picked) > 1] if not ARGS.max_steps else [torch.zeros(())]
         held_out = torch.stack(losses).mean().item()
-        yield time.perf_counter() - begin, steps, times, (total.item() / steps, held_out)
+        seconds = now() - begin
+        yield seconds, steps, times or [seconds / steps] * steps, (total.item() / steps, held_out)
+
+
+def loss_on_device(net, x):
+    x = x.to(DEVICE)
+    return torch.nn.functional.mse_loss(net(x), x).item()
 
 
 def data_loader(features, starts, train, val):
     """Epochs of the official form: vectors in memory, one item at a time through a DataLoader."""
+    features, starts = features.cpu(), starts.cpu()  # the official form keeps them on the host
     windows = features.as_strided((features.shape[0] - STACK + 1, STACK * MELS), (MELS, 1))
     every = windows.index_select(0, starts)
     data = torch.utils.data.TensorDataset(every)
@@ -179,6 +201,7 @@ def data_loader(features, starts, train, val):
         for (x,) in loaders[0]:
             if len(x) == 1:
                 continue
+            x = x.to(DEVICE)
             optimiser.zero_grad()
             loss = torch.nn.functional.mse_loss(net(x), x)
             loss.backward()
@@ -194,7 +217,7 @@ def data_loader(features, starts, train, val):
         held_out = 0.0
         if not ARGS.max_steps:
             with torch.no_grad():
-                held_out = statistics.mean(torch.nn.functional.mse_loss(net(x), x).item()
+                held_out = statistics.mean(loss_on_device(net, x)
                                            for (x,) in loaders[1] if len(x) > 1)
         yield time.perf_counter() - begin, steps, times, (total / steps, held_out)
 
@@ -206,16 +229,17 @@ def main():
         paths = sorted(glob.glob(os.path.join(ARGS.data, "train", "*.wav")))[:ARGS.clips]
         if not paths:
             sys.exit(f"train_autoencoder.py: no train/*.wav in {ARGS.data}")
-        begin = time.perf_counter()
+        begin = now()
         features, frames = (log_mel_torch if ARGS.features == "torch" else log_mel_librosa)(paths)
-        seconds_features = time.perf_counter() - begin
+        features = features.to(DEVICE)
+        seconds_features = now() - begin
         emit(what="features", features=ARGS.features, clips=len(paths), seconds=seconds_features,
              ms_per_clip=1e3 * seconds_features / len(paths))
     else:
         frames = [ARGS.frames] * ARGS.clips
-        features = torch.randn(sum(frames), MELS) * 10 - 40
-    starts = starts_of(frames)
-    shuffled = torch.randperm(len(starts))
+        features = torch.randn(sum(frames), MELS, device=DEVICE) * 10 - 40
+    starts = starts_of(frames).to(DEVICE)
+    shuffled = torch.randperm(len(starts), device=DEVICE)
     n_val = int(round(ARGS.val_fraction * len(starts)))
     val, train = shuffled[:n_val], shuffled[n_val:]
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { SOURCE, TARGET };
+enum { MAX_BANDS = 4096 }; /* of rows that are taken on the stack; a recipe has at most 1,024 */
 
 void asd_residual_mean(const asd_residuals *r, double *mean)
 {
@@ -34,8 +35,8 @@ ASD_SIMD static void add_outer(const double *e, int64_t F, double *gram)
 void asd_residual_gram(const asd_residuals *r, double *gram)
 {
     int64_t rows = r->B * r->stack, F = r->F;
-    double  e[4096];
-    ASD_ASSERT(F <= 4096);
+    double  e[MAX_BANDS];
+    ASD_ASSERT(F <= MAX_BANDS);
     memset(gram, 0, (size_t)(F * F) * sizeof *gram);
     for (int64_t i = 0; i < rows; ++i) {
         for (int64_t f = 0; f < F; ++f)
@@ -84,8 +85,8 @@ void asd_residual_cov_clear(asd_residual_cov *c)
 
 /* Copies the residual rows of one domain side by side and takes their mean away. Returns their
  * number. */
-static int64_t centred_rows(asd_residual_cov *c, const asd_residuals *r,
-                            const unsigned char *is_target, int d)
+ASD_SIMD static int64_t centred_rows(asd_residual_cov *c, const asd_residuals *r,
+                                     const unsigned char *is_target, int d)
 {
     int64_t n = 0, F = c->F, width = r->stack * F;
     for (int64_t b = 0; b < r->B; ++b)
@@ -94,21 +95,23 @@ static int64_t centred_rows(asd_residual_cov *c, const asd_residuals *r,
                 c->rows[n * F + i] = r->x[b * width + i] - r->y[b * width + i];
             n += r->stack;
         }
-    for (int64_t f = 0; f < F; ++f) {
-        double mean = 0;
-        for (int64_t i = 0; i < n; ++i)
-            mean += (double)c->rows[i * F + f];
-        mean /= (double)(n ? n : 1);
-        for (int64_t i = 0; i < n; ++i)
-            c->rows[i * F + f] = (float)((double)c->rows[i * F + f] - mean);
-    }
+    double mean[MAX_BANDS];
+    memset(mean, 0, (size_t)F * sizeof *mean);
+    for (int64_t i = 0; i < n; ++i)
+        for (int64_t f = 0; f < F; ++f)
+            mean[f] += (double)c->rows[i * F + f];
+    for (int64_t f = 0; f < F; ++f)
+        mean[f] /= (double)(n ? n : 1);
+    for (int64_t i = 0; i < n; ++i)
+        for (int64_t f = 0; f < F; ++f)
+            c->rows[i * F + f] = (float)((double)c->rows[i * F + f] - mean[f]);
     return n;
 }
 
 void asd_residual_cov_add(asd_residual_cov *c, const asd_residuals *r,
                           const unsigned char *is_target)
 {
-    ASD_ASSERT(r->F == c->F && r->B * r->stack <= c->max_rows);
+    ASD_ASSERT(r->F == c->F && r->F <= MAX_BANDS && r->B * r->stack <= c->max_rows);
     for (int d = 0; d < 2; ++d) {
         int64_t n = centred_rows(c, r, is_target, d);
         if (!n)
