@@ -6,10 +6,12 @@
 
 #include "base/log.h"
 #include "base/stop.h"
+#include "tools/eval_cmds.h"
 #include "tools/reconstruct.h"
 #include "tools/train_group.h"
 #include "tools/train_loop.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -361,9 +363,9 @@ static void test_reconstruct(void **state)
 
 /* --- a whole run: checkpoints, kills, stops --- */
 
-/* This program again, with the folder of data and of the run in its environment, is asd-train on a
- * device: something that can be killed. */
-static int train_run(const char *root, const char *folder)
+/* This program again, called asd-train with the folders of data and run, trains on a device or on
+ * the CPU: something that can be killed. Called asd-eval, it is asd-eval score. */
+static int train_run(const char *root, const char *folder, int device)
 {
     char        path[PATH_MAX];
     asd_recipe  recipe = {0};
@@ -379,7 +381,8 @@ static int train_run(const char *root, const char *folder)
     ASD_GO(done, st, asd_dataset_open(root, NULL, 0, &data));
     ASD_GO(done, st, asd_run_open(&run, folder, &recipe, 0, NULL));
     ASD_GO(done, st, asd_nets_make(&data, &recipe.cfg, &nets, &n));
-    ASD_GO(done, st, asd_gpu_open(0, &gpu));
+    if (device)
+        ASD_GO(done, st, asd_gpu_open(0, &gpu));
     st = asd_train_loop(&run, &recipe.cfg, nets, n, gpu);
 done:
     asd_nets_free(nets, n);
@@ -390,15 +393,19 @@ done:
     return asd_main_end(st);
 }
 
-static pid_t start(const char *folder)
+static pid_t start_on(const char *folder, const char *device)
 {
     pid_t pid = fork();
-    if (pid)
-        return pid;
-    setenv("ASD_TEST_DATA", machines(), 1);
-    setenv("ASD_TEST_RUN", folder, 1);
-    execl("/proc/self/exe", "test_train_cuda", (char *)NULL);
-    _exit(127);
+    if (!pid) {
+        execl("/proc/self/exe", "asd-train", machines(), folder, device, (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
+static pid_t start(const char *folder)
+{
+    return start_on(folder, "cuda");
 }
 
 static int ended(pid_t pid)
@@ -447,16 +454,9 @@ static void same_metrics(const char *a, const char *b)
     free(text[1]);
 }
 
-static void test_run(void **state)
+static void write_recipe(void)
 {
-    (void)state;
-    char     path[PATH_MAX], source[PATH_MAX], whole[PATH_MAX], folder[PATH_MAX];
-    asd_gpu *gpu;
-    if (asd_gpu_open(0, &gpu)) {
-        print_message("skipped: %s\n", asd_error_text());
-        skip();
-    }
-    asd_gpu_close(gpu);
+    char path[PATH_MAX], source[PATH_MAX];
     assert_ok(asd_path(path, "%s/tiny.yaml", machines()));
     assert_non_null(realpath(asd_test_source(), source));
     FILE *f = fopen(path, "w");
@@ -465,21 +465,102 @@ static void test_run(void **state)
             "base: %s/recipes/dcase-baseline.yaml\n"
             "front_end: {n_fft: 512, hop_samples: 272, n_mels: 12}\n"
             "model: {hidden: 20, depth: 1, code: 4}\n"
-            "train: {epochs: 3, batch: 32, log_every_steps: 1, ckpt_every_s: 0, "
-            "ckpt_every_steps: 3, ckpt_keep: 100}\n",
+            "train: {epochs: 2, batch: 32, log_every_steps: 1, ckpt_every_s: 0, "
+            "ckpt_every_steps: 2, ckpt_keep: 100}\n",
             source);
     assert_int_equal(fclose(f), 0);
+}
+
+static void test_run(void **state)
+{
+    (void)state;
+    char     whole[PATH_MAX], folder[PATH_MAX];
+    asd_gpu *gpu;
+    if (asd_gpu_open(0, &gpu)) {
+        print_message("skipped: %s\n", asd_error_text());
+        skip();
+    }
+    asd_gpu_close(gpu);
+    write_recipe();
     assert_ok(asd_path(whole, "%s/run-whole", machines()));
     assert_int_equal(ended(start(whole)), 0);
     for (int stop = 0; stop < 2; ++stop) {
         assert_ok(asd_path(folder, "%s/run-%d", machines(), stop));
-        assert_int_equal(cut(folder, 3, stop ? SIGTERM : SIGKILL), stop ? 75 : -SIGKILL);
-        assert_int_equal(cut(folder, 9, SIGKILL), -SIGKILL);
+        assert_int_equal(cut(folder, 2, stop ? SIGTERM : SIGKILL), stop ? 75 : -SIGKILL);
+        assert_int_equal(cut(folder, 6, SIGKILL), -SIGKILL);
         assert_int_equal(ended(start(folder)), 0);
         same_file(whole, folder, "ckpt/last/model.safetensors");
         same_file(whole, folder, "ckpt/last/optim.safetensors");
         same_metrics(whole, folder);
     }
+}
+
+/* --- scores --- */
+
+enum { DETECTORS = 2, TEST_CLIPS = 5, SCORES = DETECTORS * TEST_CLIPS };
+
+/* Scores the run and reads what it wrote. only: one clip's name; then *n is the lines printed. */
+static void score_on(const char *folder, const char *device, const char *only, double score[SCORES],
+                     int *n)
+{
+    static const char *const script =
+        "'%s' score '%s/tiny.yaml' --data '%s' --run '%s' --device %s -q %s %s >'%s/out' && "
+        "if [ -n '%s' ]; then cut -d, -f4 '%s/out'; else "
+        "cat $(ls '%s'/scores/*/anomaly_score_*.csv) | cut -d, -f2; fi";
+    char command[8 * PATH_MAX], *text, *at, *end;
+    char self[PATH_MAX], as[PATH_MAX];
+    /* the shell must call this file by the other name */
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(length > 0);
+    self[length] = 0;
+    assert_ok(asd_path(as, "%s/asd-eval", machines()));
+    if (symlink(self, as))
+        assert_int_equal(errno, EEXIST);
+    snprintf(command, sizeof command, script, as, machines(), machines(), folder, device,
+             only ? "--clip" : "", only ? only : "", machines(), only ? only : "", machines(),
+             folder);
+    assert_int_equal(asd_test_shell(command, &text), 0);
+    *n = 0;
+    for (at = text; *n < SCORES; at = end) {
+        score[*n] = strtod(at, &end);
+        if (end == at)
+            break;
+        ++*n;
+    }
+    free(text);
+}
+
+/* A run trained on the device and one trained on the CPU, each scored on both. */
+static void test_scores(void **state)
+{
+    (void)state;
+    char     folder[2][PATH_MAX];
+    double   score[2][2][SCORES], alone[SCORES];
+    int      n;
+    asd_gpu *gpu;
+    if (asd_gpu_open(0, &gpu)) {
+        print_message("skipped: %s\n", asd_error_text());
+        skip();
+    }
+    asd_gpu_close(gpu);
+    write_recipe();
+    for (int trained = 0; trained < 2; ++trained) {
+        assert_ok(asd_path(folder[trained], "%s/scored-%d", machines(), trained));
+        assert_int_equal(ended(start_on(folder[trained], trained ? "cuda" : "cpu")), 0);
+        for (int scored = 0; scored < 2; ++scored) {
+            score_on(folder[trained], scored ? "cuda" : "cpu", NULL, score[trained][scored], &n);
+            assert_int_equal(n, SCORES);
+        }
+    }
+    for (int i = 0; i < SCORES; ++i) {
+        near(score[0][1][i], score[0][0][i], 1e-5, "score of the CPU's run", i);
+        near(score[1][1][i], score[1][0][i], 1e-5, "score of the device's run", i);
+        near(score[1][1][i], score[0][0][i], 5e-3, "score of another run", i);
+    }
+    /* the first clip of fan, by itself: the bits that it had among others */
+    score_on(folder[1], "cuda", "section_00_0000.wav", alone, &n);
+    assert_true(n >= DETECTORS);
+    assert_true(alone[0] == score[1][1][0]);
 }
 
 static const struct CMUnitTest cases[] = {
@@ -488,11 +569,15 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("train/device/not-finite", test_not_finite),
     ASD_CASE("train/device/reconstruct", test_reconstruct),
     ASD_CASE("train/device/run-cut-and-resumed", test_run),
+    ASD_CASE("train/device/scores-like-cpu", test_scores),
 };
 
 int main(int argc, char **argv)
 {
-    const char *data = getenv("ASD_TEST_DATA"), *run = getenv("ASD_TEST_RUN");
-    return data && run ? train_run(data, run)
-                       : asd_test_run(cases, sizeof cases / sizeof *cases, argc, argv);
+    const char *name = asd_base_name(argv[0]);
+    if (!strcmp(name, "asd-train"))
+        return train_run(argv[1], argv[2], !strcmp(argv[3], "cuda"));
+    if (!strcmp(name, "asd-eval"))
+        return eval_score_main(argc - 1, argv + 1);
+    return asd_test_run(cases, sizeof cases / sizeof *cases, argc, argv);
 }
