@@ -168,6 +168,10 @@ static const asd_case     mse_cases[] = {
          .n_in = 2,
          .attr = &attr7,
          .in   = {{ASD_F32, {1, {7}}}, {ASD_F32, {1, {7}}}}},
+        {.name      = "B=257,C=263,forward", /* more blocks on the device than a warp has lanes */
+         .n_in      = 2,
+         .inference = 1,
+         .in        = {{ASD_F32, {2, {257, 263}}}, {ASD_F32, {2, {257, 263}}}}},
         CASE(256, 640, 1),
         GROUPED(7, 256, 640, 1),
         {.name = NULL},

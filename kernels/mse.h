@@ -10,7 +10,7 @@ extern "C" {
 
 /* Elements of one group that one block adds up; the device's scratch is a float for each such
  * stretch of each group. */
-enum { ASD_MSE_BLOCK = 8192 };
+enum { ASD_MSE_BLOCK = 2048 };
 
 asd_status mse_prepare_cuda(asd_call *c);
 void       mse_release_cuda(asd_call *c);
