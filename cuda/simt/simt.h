@@ -48,6 +48,15 @@ struct thread_id {
     dim3 thread, block, block_size, grid_size;
 };
 extern thread_local thread_id *self; /* NULL outside kernels */
+/* gcc takes UndefinedBehaviorSanitizer's check of self's address from the flags of an addition, and
+ * the linker makes of that addition an instruction that sets none: a null pointer is reported at
+ * random. An address that gcc knows nothing of it compares by itself. */
+inline const thread_id &here()
+{
+    thread_id **where = &self;
+    __asm__("" : "+r"(where));
+    return **where;
+}
 
 [[noreturn]] void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -250,10 +259,10 @@ static inline void asd_check_aligned(shared_ptr<T> p, int bytes, const char *wha
 /* Few, so that cooperative launches stay small. */
 #define ASD_RESIDENT_BLOCKS(kernel, block, shared_bytes, stream, out) (*(out) = 8, ASD_OK)
 
-#define threadIdx (simt::self->thread)
-#define blockIdx (simt::self->block)
-#define blockDim (simt::self->block_size)
-#define gridDim (simt::self->grid_size)
+#define threadIdx (simt::here().thread)
+#define blockIdx (simt::here().block)
+#define blockDim (simt::here().block_size)
+#define gridDim (simt::here().grid_size)
 enum { warpSize = 32 };
 
 #define __syncthreads() simt::barrier(__LINE__, __FILE__)
