@@ -9,10 +9,10 @@
 #include "cuda/gpu.h"
 #include "cuda/libraries.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* --- libraries --- */
 
@@ -158,6 +158,264 @@ static void test_program_without(void **state)
     free(out);
 }
 
+/* --- a device --- */
+
+typedef struct device {
+    asd_gpu    *gpu;
+    asd_stream *stream, *other;
+    float      *a, *b;    /* (N) on the device */
+    float      *x, *back; /* (N) page-locked */
+} device;
+
+enum { N = 3001 };
+
+static void device_new(device *d)
+{
+    const size_t bytes = N * sizeof(float);
+    assert_ok(asd_gpu_open(0, &d->gpu));
+    assert_ok(asd_stream_new(d->gpu, &d->stream));
+    assert_ok(asd_stream_new(d->gpu, &d->other));
+    assert_ok(asd_gpu_alloc(d->gpu, bytes, "a", "", (void **)&d->a));
+    assert_ok(asd_gpu_alloc(d->gpu, bytes, "b", "", (void **)&d->b));
+    assert_ok(asd_gpu_alloc_pinned(d->gpu, bytes, "x", (void **)&d->x));
+    assert_ok(asd_gpu_alloc_pinned(d->gpu, bytes, "back", (void **)&d->back));
+    for (int i = 0; i < N; ++i)
+        d->x[i] = (float)(i % 97 - 48);
+}
+
+static void device_free(device *d)
+{
+    asd_gpu_free(d->gpu, d->a);
+    asd_gpu_free(d->gpu, d->b);
+    asd_gpu_free_pinned(d->gpu, d->x);
+    asd_gpu_free_pinned(d->gpu, d->back);
+    asd_stream_free(d->stream);
+    asd_stream_free(d->other);
+    asd_gpu_close(d->gpu);
+}
+
+/* d->b = relu(d->a), or of nothing at all. */
+static asd_status relu(device *d, asd_stream *s, int64_t n)
+{
+    asd_tensor x = {d->a, NULL, ASD_F32, ASD_F32, ASD_SHAPE1(n)},
+               y = {d->b, NULL, ASD_F32, ASD_F32, ASD_SHAPE1(n)};
+    asd_call c   = {.op = &asd_op_relu, .n_in = 1, .x = {x}, .y = y, .stream = s};
+    return asd_op_relu.fwd[ASD_CUDA](&c);
+}
+
+static void expect_relu(const device *d, int n)
+{
+    for (int i = 0; i < n; ++i)
+        if (d->back[i] != fmaxf(0, d->x[i]))
+            fail_msg("element %d is %g, want relu(%g)", i, (double)d->back[i], (double)d->x[i]);
+}
+
+static void test_open(void **state)
+{
+    (void)state;
+    asd_gpu     *g;
+    asd_gpu_info info, again;
+    char         text[256];
+    if (!devices())
+        skip();
+    assert_fails(asd_gpu_open(99, &g), ASD_E_DEVICE, "99");
+    assert_null(g);
+    assert_fails(asd_gpu_open(-1, &g), ASD_E_DEVICE, "-1");
+    assert_fails(asd_gpu_ask(99, &info), ASD_E_DEVICE, "there");
+    assert_ok(asd_gpu_ask(0, &info));
+    assert_true(strlen(info.name) > 2 && info.major >= 8 && info.sms > 0);
+    assert_true(info.total_bytes >= info.free_bytes && info.free_bytes > 0);
+    assert_ok(asd_gpu_open(0, &g));
+    assert_ok(asd_gpu_query(g, &again));
+    assert_string_equal(info.name, again.name);
+    assert_true(strlen(asd_gpu_libraries(text, sizeof text)) > 3);
+    asd_gpu_close(g);
+    asd_gpu_close(NULL);
+    asd_stream_free(NULL);
+    asd_event_free(NULL);
+    asd_graph_free(NULL);
+    asd_gpu_free(NULL, NULL);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    if (!devices())
+        skip();
+    device d;
+    void  *p;
+    device_new(&d);
+    assert_int_equal((uintptr_t)d.a % 256, 0);
+    assert_int_equal((uintptr_t)d.b % 256, 0);
+    memset(d.back, 1, N * sizeof(float));
+    assert_ok(asd_stream_download(d.stream, d.back, d.a, N * sizeof(float)));
+    assert_ok(asd_stream_wait(d.stream));
+    for (int i = 0; i < N; ++i)
+        assert_true(d.back[i] == 0); /* new memory is zero */
+    assert_fails(asd_gpu_alloc(d.gpu, (size_t)1 << 45, "the moon", "moon.size", &p), ASD_E_OOM,
+                 "the moon");
+    assert_null(p);
+    assert_true(asd_test_contains(asd_error_text(), "moon.size"));
+    assert_ok(asd_gpu_alloc(d.gpu, 100, "a little", "", &p)); /* it goes on */
+    asd_gpu_free(d.gpu, p);
+    device_free(&d);
+}
+
+/* Up, over, zeroed in part, down; a count of no bytes touches nothing. */
+static void test_copies(void **state)
+{
+    (void)state;
+    if (!devices())
+        skip();
+    device d;
+    device_new(&d);
+    const size_t bytes = N * sizeof(float);
+    assert_ptr_equal(asd_stream_gpu(d.stream), d.gpu);
+    assert_true(asd_stream_sms(d.stream) > 0);
+    assert_ok(asd_stream_upload(d.stream, d.a, d.x, bytes));
+    assert_ok(asd_stream_copy(d.stream, d.b, d.a, bytes));
+    assert_ok(asd_stream_zero(d.stream, d.b + 5, 7 * sizeof(float)));
+    assert_ok(asd_stream_zero(d.stream, d.b, 0));
+    assert_ok(asd_stream_copy(d.stream, NULL, NULL, 0));
+    assert_ok(asd_stream_upload(d.stream, NULL, NULL, 0));
+    assert_ok(asd_stream_download(d.stream, d.back, d.b, bytes));
+    assert_ok(asd_stream_wait(d.stream));
+    for (int i = 0; i < N; ++i)
+        assert_true(d.back[i] == (i >= 5 && i < 12 ? 0 : d.x[i]));
+    device_free(&d);
+}
+
+/* One stream makes what another takes. */
+static void test_events(void **state)
+{
+    (void)state;
+    if (!devices())
+        skip();
+    device     d;
+    asd_event *begin, *end;
+    double     seconds = -1;
+    device_new(&d);
+    assert_ok(asd_event_new(d.gpu, &begin));
+    assert_ok(asd_event_new(d.gpu, &end));
+    assert_ok(asd_event_wait(begin)); /* never recorded: nothing to wait for */
+    assert_ok(asd_event_record(begin, d.stream));
+    assert_ok(asd_stream_upload(d.stream, d.a, d.x, N * sizeof(float)));
+    assert_ok(relu(&d, d.stream, N));
+    assert_ok(asd_event_record(end, d.stream));
+    assert_ok(asd_stream_after(d.other, end));
+    assert_ok(asd_stream_download(d.other, d.back, d.b, N * sizeof(float)));
+    assert_ok(asd_stream_wait(d.other));
+    expect_relu(&d, N);
+    assert_ok(asd_event_wait(end));
+    assert_ok(asd_event_seconds(begin, end, &seconds));
+    assert_true(seconds >= 0 && seconds < 10);
+    asd_event_free(begin);
+    asd_event_free(end);
+    device_free(&d);
+}
+
+static void test_bad_launch(void **state)
+{
+    (void)state;
+    if (!devices())
+        skip();
+    device d;
+    device_new(&d);
+    assert_fails(relu(&d, d.stream, 0), ASD_E_DEVICE, "launch of (relu_fwd_k<T>), grid (0, 1, 1)");
+    assert_ok(asd_stream_wait(d.stream)); /* refused, not run: nothing is wrong with the device */
+    assert_ok(asd_stream_upload(d.stream, d.a, d.x, N * sizeof(float)));
+    assert_ok(relu(&d, d.stream, N));
+    assert_ok(asd_stream_download(d.stream, d.back, d.b, N * sizeof(float)));
+    assert_ok(asd_stream_wait(d.stream));
+    expect_relu(&d, N);
+    device_free(&d);
+}
+
+/* --- captures --- */
+
+typedef struct recording {
+    device    *d;
+    asd_event *fork, *join; /* not NULL: the kernel runs on the other stream */
+    int        fails;
+} recording;
+
+static asd_status record(void *ctx)
+{
+    recording  *r = ctx;
+    device     *d = r->d;
+    asd_stream *s = r->fork ? d->other : d->stream;
+    ASD_TRY(asd_stream_upload(d->stream, d->a, d->x, N * sizeof(float)));
+    if (r->fork) {
+        ASD_TRY(asd_event_record(r->fork, d->stream));
+        ASD_TRY(asd_stream_after(d->other, r->fork));
+    }
+    if (!asd_stream_capturing(s))
+        return ASD_FAIL(ASD_E_CHECK, "the stream does not know that it is captured");
+    ASD_TRY(relu(d, s, r->fails ? 0 : N));
+    if (r->fork) {
+        ASD_TRY(asd_event_record(r->join, d->other));
+        ASD_TRY(asd_stream_after(d->stream, r->join));
+    }
+    return asd_stream_download(d->stream, d->back, d->b, N * sizeof(float));
+}
+
+static void capture_and_launch(device *d, recording *r)
+{
+    asd_graph *graph;
+    memset(d->back, 1, N * sizeof(float));
+    assert_ok(asd_capture(d->stream, record, r, &graph));
+    assert_int_equal(asd_stream_capturing(d->stream), 0);
+    assert_ok(asd_stream_wait(d->stream));
+    assert_true(d->back[0] != 0); /* recorded, not run */
+    assert_true(asd_graph_nodes(graph) >= 3);
+    for (int k = 0; k < 3; ++k) {
+        for (int i = 0; i < N; ++i)
+            d->x[i] += (float)k; /* the host's memory is read at each launch */
+        assert_ok(asd_graph_launch(graph, d->stream));
+        assert_ok(asd_stream_wait(d->stream));
+        expect_relu(d, N);
+    }
+    asd_graph_free(graph);
+}
+
+static void test_capture(void **state)
+{
+    (void)state;
+    if (!devices())
+        skip();
+    device d;
+    device_new(&d);
+    recording r = {.d = &d};
+    capture_and_launch(&d, &r);
+    assert_ok(asd_event_new(d.gpu, &r.fork));
+    assert_ok(asd_event_new(d.gpu, &r.join));
+    capture_and_launch(&d, &r);
+    asd_event_free(r.fork);
+    asd_event_free(r.join);
+    device_free(&d);
+}
+
+/* What failed inside is told, and the stream works afterwards. */
+static void test_capture_fails(void **state)
+{
+    (void)state;
+    if (!devices())
+        skip();
+    device     d;
+    asd_graph *graph = NULL;
+    device_new(&d);
+    recording r = {.d = &d, .fails = 1};
+    assert_fails(asd_capture(d.stream, record, &r, &graph), ASD_E_DEVICE, "launch of");
+    assert_null(graph);
+    r.fails = 0;
+    assert_ok(asd_capture_begin(d.stream));
+    assert_true(asd_capture_begin(d.stream) == ASD_E_DEVICE); /* it is being captured already */
+    if (!asd_capture_end(d.stream, &graph))
+        asd_graph_free(graph);
+    capture_and_launch(&d, &r);
+    device_free(&d);
+}
+
 /* --- a parameter store's copy on the device --- */
 
 typedef struct store {
@@ -205,18 +463,18 @@ static void test_bf16_rounding(void **state)
     } known[] = {{0x3f800000, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f808001, 0x3f81},
                  {0x3f818000, 0x3f82}, {0x7f7fffff, 0x7f80}, {0x80000001, 0x8000},
                  {0xff800000, 0xff80}, {0x7f800001, 0x7fc0}};
-    enum { N = sizeof known / sizeof *known };
+    enum { KNOWN = sizeof known / sizeof *known };
     store    r;
-    uint16_t got[N];
+    uint16_t got[KNOWN];
     store_new(&r, 32);
-    asd_tape_param_bf16(&r.tape, "w", ASD_SHAPE1(N), ASD_INIT_ZERO, 0);
+    asd_tape_param_bf16(&r.tape, "w", ASD_SHAPE1(KNOWN), ASD_INIT_ZERO, 0);
     assert_ok(asd_params_alloc(&r.params, 1));
-    for (int i = 0; i < N; ++i)
+    for (int i = 0; i < KNOWN; ++i)
         memcpy(&r.params.w[i], &known[i].f32, sizeof known[i].f32);
     assert_ok(asd_params_to_gpu(&r.params, r.stream));
     assert_ok(asd_stream_download(r.stream, got, r.params.on_gpu.w16, sizeof got));
     assert_ok(asd_stream_wait(r.stream));
-    for (int i = 0; i < N; ++i)
+    for (int i = 0; i < KNOWN; ++i)
         if (got[i] != known[i].bf16)
             fail_msg("%08x became %04x, want %04x", known[i].f32, got[i], known[i].bf16);
     store_free(&r);
@@ -265,6 +523,13 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("gpu/library/versions", test_library_versions),
     ASD_CASE("gpu/none/one-clear-line", test_no_device),
     ASD_CASE("gpu/none/exit-code", test_program_without),
+    ASD_CASE("gpu/device/open-and-ask", test_open),
+    ASD_CASE("gpu/device/memory", test_memory),
+    ASD_CASE("gpu/stream/copies", test_copies),
+    ASD_CASE("gpu/stream/events", test_events),
+    ASD_CASE("gpu/stream/refused-launch", test_bad_launch),
+    ASD_CASE("gpu/capture/launch-again", test_capture),
+    ASD_CASE("gpu/capture/failure-inside", test_capture_fails),
     ASD_CASE("gpu/params/bf16-rounding", test_bf16_rounding),
     ASD_CASE("gpu/params/there-and-back", test_params_there_and_back),
 };
