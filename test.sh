@@ -2,28 +2,30 @@
 # test.sh - install, build and run all tests, as CI does. Needs no GPU; 20 minutes at most on two cores.
 #
 #   ./test.sh            every stage
-#   ./test.sh STAGE...   only these: style cpu debug clang bits quickstart
+#   ./test.sh STAGE...   only these: style cpu debug clang cuda bits quickstart
 #
 #   style       sources as clang-format and tests/run_style.sh want them
 #   cpu         gcc, warnings are errors, every test
 #   debug       gcc with AddressSanitizer and UndefinedBehaviorSanitizer, the unit tests
 #   clang       clang, warnings are errors, the unit tests
+#   cuda        nvcc, for every architecture, warnings are errors; no kernel spills unexplained; the programs start
+#               without CUDA's libraries. Skipped without a CUDA toolkit. What kernels compute is tested in cpu and debug
 #   bits        clips, weights, scores and Omega of the gcc and the clang build are equal (needs cpu and clang)
 #   quickstart  ./quickstart.sh on a tiny data set of its own (needs stage cpu), and again, when all is done already
 set -euo pipefail
 cd "$(dirname "$0")"
 
 stages=("$@")
-[ $# -gt 0 ] || stages=(style cpu debug clang bits quickstart)
+[ $# -gt 0 ] || stages=(style cpu debug clang cuda bits quickstart)
 for stage in "${stages[@]}"; do
     case $stage in
-    style | cpu | debug | clang | bits | quickstart) ;;
+    style | cpu | debug | clang | cuda | bits | quickstart) ;;
     -h | --help)
         sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
         exit 0
         ;;
     *)
-        echo "test.sh: unknown stage $stage; valid: style cpu debug clang bits quickstart" >&2
+        echo "test.sh: unknown stage $stage; valid: style cpu debug clang cuda bits quickstart" >&2
         exit 2
         ;;
     esac
@@ -32,7 +34,7 @@ done
 scripts/install-deps.sh --test
 # A run that finds ccache uses it: the second one is then mostly tests.
 if command -v ccache >/dev/null; then
-    export CMAKE_C_COMPILER_LAUNCHER=ccache
+    export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
 fi
 
 scratch=$(mktemp -d)
@@ -73,6 +75,29 @@ compare_compilers() {
     same omega "$work/cpu/omega.json" "$work/clang/omega.json"
 }
 
+compile_for_cuda() {
+    local program needed
+    PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
+    if ! command -v nvcc >/dev/null; then
+        echo "skip cuda: there is no nvcc"
+        return
+    fi
+    quiet cmake --preset cuda -DASD_WERROR=ON -DBUILD_TESTING=OFF
+    quiet cmake --build --preset cuda
+    echo "ok   cuda/compile ($(sed -n 's/^CMAKE_CUDA_ARCHITECTURES:[A-Z]*=//p' build-cuda/CMakeCache.txt))"
+    quiet cmake --build --preset cuda --target kernel-resources
+    echo "ok   cuda/kernel-resources: $(grep -E '^[0-9]+ kernels' "$scratch/log")"
+    for program in build-cuda/asd-*; do
+        needed=$(readelf -d "$program" | grep -oE 'NEEDED.*\[lib(cu|nv|nccl)[^]]*' || true)
+        if [ -n "$needed" ]; then
+            printf 'test.sh: %s starts only where there is CUDA: %s\n' "$program" "$needed" >&2
+            exit 1
+        fi
+    done
+    quiet build-cuda/asd-info
+    echo "ok   cuda/starts-without-cuda"
+}
+
 # From clips to the report as a user gets them, small.
 try_quickstart() {
     local work=$scratch/quickstart log=$scratch/quickstart.log report times
@@ -100,6 +125,8 @@ for stage in "${stages[@]}"; do
         ASD_SOURCE=$PWD tests/run_style.sh
     elif [ "$stage" = bits ]; then
         compare_compilers
+    elif [ "$stage" = cuda ]; then
+        compile_for_cuda
     elif [ "$stage" = quickstart ]; then
         try_quickstart
     else

@@ -4,7 +4,9 @@
 #   ASD_CUDA=ON    required: no toolkit is an error
 #   ASD_CUDA=OFF   not looked for
 #
-# Adds kernels/*.cu and cuda/*.cu to the target `asd` and defines ASD_WITH_CUDA=1 for it and its users.
+# Adds kernels/*.cu and cuda/*.cu to the target `asd` and defines ASD_WITH_CUDA=1 for it and its users. The target
+# kernel-resources lists registers, shared memory and spills of every kernel, and fails where one spills that
+# spills.txt does not explain. Fast maths (--use_fast_math) is never switched on: results must be those of the CPU.
 set(ASD_CUDA AUTO CACHE STRING "CUDA half of the library: AUTO, ON or OFF")
 set_property(CACHE ASD_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT ASD_CUDA MATCHES "^(AUTO|ON|OFF)$")
@@ -51,6 +53,16 @@ if(NOT ASD_CUDA STREQUAL OFF)
     set_target_properties(asd PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
       CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
     target_compile_definitions(asd PUBLIC ASD_WITH_CUDA=1)
+    set(CUDA_OPTIONS -lineinfo -Xptxas=-v "-Xcompiler=-Wall,-Wextra,-Wno-unused-function")
+    if(ASD_WERROR)
+      list(APPEND CUDA_OPTIONS -Werror=all-warnings -Xcompiler=-Werror)
+    endif()
+    target_compile_options(asd PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>")
+    set(ASD_PTXAS_LOG ${CMAKE_CURRENT_LIST_DIR}/ptxas_log.sh)
+    set_target_properties(asd PROPERTIES CUDA_COMPILER_LAUNCHER "${ASD_PTXAS_LOG};${CMAKE_CUDA_COMPILER_LAUNCHER}")
+    add_custom_target(kernel-resources DEPENDS asd VERBATIM COMMAND_EXPAND_LISTS
+      COMMAND ${CMAKE_CURRENT_LIST_DIR}/kernel_resources.sh ${CMAKE_CURRENT_LIST_DIR}/spills.txt
+        "$<FILTER:$<TARGET_OBJECTS:asd>,INCLUDE,[.]cu[.]o$>")
     # Static runtime: a program built here starts on a machine that has the driver alone.
     target_link_libraries(asd PUBLIC CUDA::cudart_static)
     set(ASD_CUDA_USED ON)
