@@ -88,7 +88,7 @@ compile_for_cuda() {
     quiet cmake --build --preset cuda --target kernel-resources
     echo "ok   cuda/kernel-resources: $(grep -E '^[0-9]+ kernels' "$scratch/log")"
     for program in build-cuda/asd-*; do
-        needed=$(readelf -d "$program" | grep -oE 'NEEDED.*\[lib(cu|nv|nccl)[^]]*' || true)
+        needed=$(readelf -d "$program" | grep -oE 'NEEDED.*\[lib(cuda|cublas|cufft|cudnn|nv|nccl)[^]]*' || true)
         if [ -n "$needed" ]; then
             printf 'test.sh: %s starts only where there is CUDA: %s\n' "$program" "$needed" >&2
             exit 1

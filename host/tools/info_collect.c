@@ -4,7 +4,6 @@
 #include "tools/info.h"
 
 #include "base/build.h"
-#include "base/device.h"
 
 #include <cairo.h>
 #include <cblas.h>
@@ -219,23 +218,13 @@ static json_t *collect_build(void)
     return o;
 }
 
-static json_t *collect_cuda(void)
-{
-    const char *why = NULL;
-    int         n   = asd_cuda_count(&why);
-    json_t     *o   = json_object();
-    json_object_set_new(o, "toolkit", text_or_null(*asd_build.cuda ? asd_build.cuda : NULL));
-    json_object_set_new(o, "devices", json_integer(n));
-    json_object_set_new(o, "note", text_or_null(n ? NULL : why));
-    return o;
-}
-
 /* Variables that change what a run does. */
 static json_t *collect_environment(void)
 {
     static const char *const names[] = {
         "OMP_NUM_THREADS",   "OMP_PROC_BIND",      "OMP_PLACES",           "OPENBLAS_NUM_THREADS",
-        "OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "CUDA_VISIBLE_DEVICES", "ASD_RECIPES"};
+        "OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "CUDA_VISIBLE_DEVICES", "ASD_CUDA_LIBRARIES",
+        "CUDA_HOME",         "CUDA_PATH",          "ASD_RECIPES"};
     json_t *o = json_object();
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
         if (getenv(names[i]))
@@ -250,7 +239,7 @@ json_t *info_collect(void)
     json_object_set_new(o, "asd", collect_build());
     json_object_set_new(o, "libraries", collect_libraries());
     json_object_set_new(o, "machine", collect_machine());
-    json_object_set_new(o, "cuda", collect_cuda());
+    json_object_set_new(o, "cuda", info_cuda());
     json_object_set_new(o, "environment", collect_environment());
     return o;
 }

@@ -6,6 +6,22 @@
 
 enum { COLUMNS = 100 };
 
+/* "memory_available_bytes" -> "memory available"; OMP_NUM_THREADS stays. */
+static const char *name_of(const char *key, char *name, size_t size)
+{
+    static const char *const units[] = {"_bytes", "_hz"};
+    snprintf(name, size, "%s", key);
+    for (size_t i = 0; i < sizeof units / sizeof *units; ++i) {
+        size_t n = strlen(name), u = strlen(units[i]);
+        if (n > u && !strcmp(name + n - u, units[i]))
+            name[n - u] = 0;
+    }
+    for (char *c = name; *c; ++c)
+        if (*c == '_' && islower((unsigned char)c[1]))
+            *c = ' ';
+    return name;
+}
+
 static void format(const char *key, const json_t *value, char *buf, size_t size)
 {
     size_t n = strlen(key);
@@ -14,6 +30,8 @@ static void format(const char *key, const json_t *value, char *buf, size_t size)
         snprintf(buf, size, "%s", json_string_value(value));
     } else if (json_is_integer(value) && n > 6 && !strcmp(key + n - 6, "_bytes")) {
         snprintf(buf, size, "%.1f GiB", (double)json_integer_value(value) / (1 << 30));
+    } else if (json_is_integer(value) && n > 3 && !strcmp(key + n - 3, "_hz")) {
+        snprintf(buf, size, "%lld MHz", (long long)json_integer_value(value) / 1000000);
     } else if (json_is_integer(value)) {
         snprintf(buf, size, "%lld", (long long)json_integer_value(value));
     } else if (json_is_real(value)) {
@@ -24,6 +42,26 @@ static void format(const char *key, const json_t *value, char *buf, size_t size)
                                    json_string_value(json_array_get(value, i)));
     } else {
         snprintf(buf, size, "-");
+    }
+}
+
+/* {"name": "X", "memory_bytes": 1073741824, "clock_hz": null} -> "X, memory 1.0 GiB" */
+static void format_object(const json_t *object, char *buf, size_t size)
+{
+    const char   *key;
+    const json_t *value;
+    char          name[64], text[512];
+    size_t        at = 0;
+    buf[0]           = 0;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (json_is_null(value) || !strcmp(key, "index") || at >= size)
+            continue;
+        format(key, value, text, sizeof text);
+        int named = strcmp(key, "name") != 0;
+        at +=
+            (size_t)snprintf(buf + at, size - at, "%s%s%s%s", at ? ", " : "",
+                             named ? name_of(key, name, sizeof name) : "", named ? " " : "", text);
     }
 }
 
@@ -47,26 +85,12 @@ static void print_words(const char *text, int indent, FILE *out)
     fputc('\n', out);
 }
 
-/* "memory_available_bytes" -> "memory available"; OMP_NUM_THREADS stays. */
-static void print_name(const char *key, int width, FILE *out)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s", key);
-    size_t n = strlen(name);
-    if (n > 6 && !strcmp(name + n - 6, "_bytes"))
-        name[n - 6] = 0;
-    for (char *c = name; *c; ++c)
-        if (*c == '_' && islower((unsigned char)c[1]))
-            *c = ' ';
-    fprintf(out, "  %-*s  ", width, name);
-}
-
 void info_print(const json_t *info, FILE *out)
 {
     enum { WIDTH = 22 };
     const char   *section, *key;
     const json_t *rows, *value;
-    char          text[4096];
+    char          text[4096], name[64];
     json_object_foreach((json_t *)info, section, rows)
     {
         if (!json_is_object(rows) || !json_object_size(rows))
@@ -74,8 +98,16 @@ void info_print(const json_t *info, FILE *out)
         fprintf(out, "%s\n", section);
         json_object_foreach((json_t *)rows, key, value)
         {
+            size_t n = json_is_object(json_array_get(value, 0)) ? json_array_size(value) : 0;
+            for (size_t i = 0; i < n; ++i) { /* "device 0  NVIDIA ..." */
+                format_object(json_array_get(value, i), text, sizeof text);
+                fprintf(out, "  %s %-*zu  ", key, WIDTH - (int)strlen(key) - 1, i);
+                print_words(text, WIDTH + 4, out);
+            }
+            if (n)
+                continue;
             format(key, value, text, sizeof text);
-            print_name(key, WIDTH, out);
+            fprintf(out, "  %-*s  ", WIDTH, name_of(key, name, sizeof name));
             print_words(text, WIDTH + 4, out);
         }
     }
