@@ -9,8 +9,8 @@
  * memory. */
 json_t *info_collect(void);
 
-/* Its member "cuda": toolkit of the build, number of devices, "note" with the reason when that is 0;
- * else driver, runtime, libraries, and "device", an array of objects: name, compute_capability,
+/* Its member "cuda": toolkit of the build, number of devices, "note" with the reason when that is
+ * 0; else driver, runtime, libraries, and "device", an array of objects: name, compute_capability,
  * multiprocessors, memory_bytes, memory_free_bytes, clocks. New reference. */
 json_t *info_cuda(void);
 
