@@ -43,7 +43,7 @@ if(TOOL_PARTS)
   target_include_directories(asd_simt_tools PUBLIC tests) # of the references
 endif()
 
-# Kernels made for these tests: tests/simt/*.cu, and what they must show; matmul.cu on a device too.
+# Kernels made for these tests: tests/simt/*.cu, and what they must show; matmul.cu and spectrum.cu on a device too.
 file(GLOB SIMT_TEST_KERNELS CONFIGURE_DEPENDS tests/simt/*.cu)
 set(SIMT_TEST_WRAPPERS)
 foreach(kernel ${SIMT_TEST_KERNELS})
@@ -72,6 +72,7 @@ endfunction()
 # The shim's own tests, and the tests that run on every backend there is.
 add_simt_test(test_simt tests/simt/test_simt.c)
 add_simt_test(test_matmul_simt tests/simt/test_matmul.c)
+add_simt_test(test_spectrum_simt tests/simt/test_spectrum.c)
 # The same with the stacks switched as on machines other than x86-64.
 add_simt_test(test_simt_ucontext tests/simt/test_simt.c)
 target_sources(test_simt_ucontext PRIVATE cuda/simt/fiber.cc)
@@ -79,12 +80,14 @@ target_compile_definitions(test_simt_ucontext PRIVATE SIMT_UCONTEXT)
 target_compile_features(test_simt_ucontext PRIVATE cxx_std_17)
 target_compile_options(test_simt_ucontext PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${SIMT_OPTIONS}>")
 if(ASD_CUDA_USED)
-  add_executable(test_matmul tests/simt/test_matmul.c tests/simt/matmul.cu)
-  set_target_properties(test_matmul PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
-    CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
-  target_link_libraries(test_matmul PRIVATE asd_test_parts)
-  add_test(NAME test_matmul COMMAND test_matmul)
-  set_tests_properties(test_matmul PROPERTIES ENVIRONMENT "${TEST_ENVIRONMENT}")
+  foreach(area matmul spectrum)
+    add_executable(test_${area} tests/simt/test_${area}.c tests/simt/${area}.cu)
+    set_target_properties(test_${area} PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
+      CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
+    target_link_libraries(test_${area} PRIVATE asd_test_parts)
+    add_test(NAME test_${area} COMMAND test_${area})
+    set_tests_properties(test_${area} PROPERTIES ENVIRONMENT "${TEST_ENVIRONMENT}")
+  endforeach()
 endif()
 foreach(area ops gpu gemm plan plan_cuda adam logmel train_cuda info_gpu)
   if(EXISTS ${PROJECT_SOURCE_DIR}/tests/test_${area}.c)
