@@ -107,17 +107,16 @@ template <typename T> struct row_f32 {
     }
 };
 
-/* Stores, or adds to what is there. */
+/* One pack of fp32 values: stores, or adds to what is there. The sum is rounded once. */
 template <typename T>
-static __device__ __forceinline__ void row_put(T *to, const pack<T> &x, bool add)
+static __device__ __forceinline__ void row_put(T *to, const float *x, bool add)
 {
-    pack<T> out = x;
-    if (add) {
-        pack<T> old = load16(to);
+    pack<T> out;
+    if (add)
+        out = load16(to);
 #pragma unroll
-        for (int i = 0; i < pack<T>::N; ++i)
-            pack_set(out, i, pack_get(old, i) + pack_get(x, i));
-    }
+    for (int i = 0; i < pack<T>::N; ++i)
+        pack_set(out, i, add ? pack_get(out, i) + x[i] : x[i]);
     store16(to, out);
 }
 

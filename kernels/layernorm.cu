@@ -99,38 +99,7 @@ static __global__ void __launch_bounds__(row_block<WARPS>::THREADS) layernorm_fw
 
 /* --- backward --- */
 
-enum { BACK_WARPS = ASD_PART_ROUND, BACK_THREADS = WARP * BACK_WARPS };
-
-/* The eight warps' sums of the same columns, added in order of warps; out: this block's line.
- * buffer: BACK_THREADS * N floats */
-template <typename T, int PACKS>
-static __device__ __forceinline__ void add_warps(const float *sums, shared_ptr<float> buffer, int C,
-                                                 float *out)
-{
-    enum { N = pack<T>::N, COLUMNS = WARP * N };
-    int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
-#pragma unroll
-    for (int k = 0; k < PACKS; ++k) {
-        __syncthreads(); /* the columns before have been read */
-#pragma unroll
-        for (int q = 0; q < N; q += 4) {
-            pack<float> four;
-#pragma unroll
-            for (int i = 0; i < 4; ++i)
-                four.v[i] = sums[k * N + q + i];
-            store_shared16(buffer + (warp * COLUMNS + lane * N + q), four);
-        }
-        __syncthreads();
-        int column = k * COLUMNS + (int)threadIdx.x;
-        if ((int)threadIdx.x < COLUMNS && column < C) {
-            float sum = 0;
-#pragma unroll
-            for (int w = 0; w < BACK_WARPS; ++w)
-                sum += buffer[w * COLUMNS + (int)threadIdx.x];
-            out[column] = sum;
-        }
-    }
-}
+enum { BACK_WARPS = LINE_WARPS, BACK_THREADS = LINE_THREADS };
 
 /* Registers: 2 VALUES sums and the row's packs must fit twice into a multiprocessor for bf16. */
 template <typename T, int VALUES, int WARPS>
@@ -172,12 +141,12 @@ static __global__ void __launch_bounds__(BACK_THREADS, sizeof(T) == 2 && VALUES 
         for (int k = 0; k < part::PACKS; ++k) {
             int        column = part::column(k);
             row_f32<T> w(a.w, column, a.C);
-            pack<T>    dx, dr;
+            float      dx[N], dr[N];
 #pragma unroll
             for (int i = 0; i < N; ++i) {
                 float dv = rstd * (dy.get(k, i) * w.v[i] - mean_g - h[k * N + i] * mean_gh);
-                pack_set(dx, i, dv);
-                pack_set(dr, i, a.alpha * dv);
+                dx[i]    = dv;
+                dr[i]    = a.alpha * dv;
             }
             if (a.dx && column < a.C)
                 row_put(a.dx + o + column, dx, a.add_x);
@@ -189,8 +158,8 @@ static __global__ void __launch_bounds__(BACK_THREADS, sizeof(T) == 2 && VALUES 
         return; /* all blocks */
     float *line = a.lines + (int64_t)blockIdx.x * 2 * a.C;
     if constexpr (WARPS == 1) {
-        add_warps<T, part::PACKS>(dw, scratch, a.C, line);
-        add_warps<T, part::PACKS>(db, scratch, a.C, line + a.C);
+        line_put<N, part::PACKS>(dw, scratch, a.C, line);
+        line_put<N, part::PACKS>(db, scratch, a.C, line + a.C);
     } else {
 #pragma unroll
         for (int k = 0; k < part::PACKS; ++k)

@@ -212,6 +212,19 @@ typedef struct asd_layernorm_attr {
     float alpha; /* factor of the residual */
 } asd_layernorm_attr;
 
+typedef struct asd_softmax_attr {
+    float scale; /* of x, > 0 */
+} asd_softmax_attr;
+
+typedef struct asd_dropout_attr {
+    float    drop_prob; /* 0 <= p < 1 */
+    uint64_t stream;    /* another one for every dropout of a network */
+} asd_dropout_attr;
+
+typedef struct asd_l2norm_attr {
+    float eps; /* rows shorter than this are divided by it, > 0 */
+} asd_l2norm_attr;
+
 /* How CUDA makes the spectrum. The fused kernel knows n_fft = 64, 128, .. 4096; AUTO takes it for
  * those and cuFFT for every other length. The other two are for tests and benches. */
 enum { ASD_LOGMEL_AUTO, ASD_LOGMEL_FUSED, ASD_LOGMEL_CUFFT };

@@ -1,5 +1,6 @@
 /* ref_ops.c - see ref_ops.h. */
 #include "ref/ref_ops.h"
+#include "ref/ref_encoder.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -147,24 +148,6 @@ static void ref_logmel(const asd_node *n, int training, const double *const *x, 
     free(power);
 }
 
-static void ref_layernorm(const asd_node *n, int training, const double *const *x, double *y,
-                          double *const *state)
-{
-    (void)training, (void)state;
-    const asd_layernorm_attr *a = n->attr;
-    int64_t                   C = asd_last(n->y.shape);
-    for (int64_t o = 0; o < asd_count(n->y.shape); o += C) {
-        double mean = 0, var = 0;
-        for (int64_t c = 0; c < C; ++c)
-            mean += (y[o + c] = x[0][o + c] + (n->n_in == 4 ? (double)a->alpha * x[3][o + c] : 0));
-        mean /= (double)C;
-        for (int64_t c = 0; c < C; ++c)
-            var += (y[o + c] - mean) * (y[o + c] - mean) / (double)C;
-        for (int64_t c = 0; c < C; ++c)
-            y[o + c] = (y[o + c] - mean) / sqrt(var + (double)a->eps) * x[1][c] + x[2][c];
-    }
-}
-
 static const struct {
     const char *op;
     asd_ref_fwd fwd;
@@ -175,7 +158,13 @@ static const struct {
     {"mse", ref_mse},
     {"frame_stack", ref_frame_stack},
     {"logmel", ref_logmel},
-    {"layernorm", ref_layernorm},
+    {"layernorm", asd_ref_layernorm},
+    {"softmax", asd_ref_softmax},
+    {"gelu", asd_ref_gelu},
+    {"dropout", asd_ref_dropout},
+    {"l2norm", asd_ref_l2norm},
+    {"meanpool", asd_ref_meanpool},
+    {"bias", asd_ref_bias},
 };
 
 asd_ref_fwd asd_ref_find(const char *op)
