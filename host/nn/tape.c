@@ -260,3 +260,75 @@ asd_val asd_logmel(asd_tape *t, asd_val samples, asd_logmel_attr attr)
 {
     return asd_tape_op(t, &asd_op_logmel, &attr, sizeof attr, &samples, 1);
 }
+
+static asd_val layernorm(asd_tape *t, asd_val *in, int n_in, const char *name,
+                         asd_layernorm_attr attr)
+{
+    char      buf[NAME_MAX_CHARS];
+    asd_shape C = ASD_SHAPE1(asd_last(asd_tape_shape(t, in[0])));
+    in[1]       = asd_tape_param(t, join(buf, name, "weight"), C, ASD_INIT_ONE, 0);
+    in[2]       = asd_tape_param(t, join(buf, name, "bias"), C, ASD_INIT_ZERO, 0);
+    return asd_tape_op(t, &asd_op_layernorm, &attr, sizeof attr, in, n_in);
+}
+
+asd_val asd_layernorm(asd_tape *t, asd_val x, const char *name, float eps)
+{
+    asd_val in[3] = {x};
+    return layernorm(t, in, 3, name, (asd_layernorm_attr){.eps = eps, .alpha = 0});
+}
+
+asd_val asd_layernorm_residual(asd_tape *t, asd_val x, asd_val residual, float alpha,
+                               const char *name, float eps)
+{
+    asd_val in[4] = {x, ASD_NO_VAL, ASD_NO_VAL, residual};
+    return layernorm(t, in, 4, name, (asd_layernorm_attr){.eps = eps, .alpha = alpha});
+}
+
+asd_val asd_softmax(asd_tape *t, asd_val x, float scale)
+{
+    asd_softmax_attr attr = {scale};
+    return asd_tape_op(t, &asd_op_softmax, &attr, sizeof attr, &x, 1);
+}
+
+asd_val asd_gelu(asd_tape *t, asd_val x)
+{
+    return asd_tape_op(t, &asd_op_gelu, NULL, 0, &x, 1);
+}
+
+asd_val asd_dropout(asd_tape *t, asd_val x, float drop_prob)
+{
+    asd_dropout_attr attr = {.drop_prob = drop_prob, .stream = (uint64_t)t->n_nodes};
+    if (!t->training || drop_prob == 0)
+        return x;
+    return asd_tape_op(t, &asd_op_dropout, &attr, sizeof attr, &x, 1);
+}
+
+asd_val asd_l2norm(asd_tape *t, asd_val x, float eps)
+{
+    asd_l2norm_attr attr = {eps};
+    return asd_tape_op(t, &asd_op_l2norm, &attr, sizeof attr, &x, 1);
+}
+
+asd_val asd_meanpool(asd_tape *t, asd_val x, asd_val lengths)
+{
+    asd_val in[2] = {x, lengths};
+    return asd_tape_op(t, &asd_op_meanpool, NULL, 0, in, lengths == ASD_NO_VAL ? 1 : 2);
+}
+
+static asd_val bias(asd_tape *t, asd_val x, const char *name, asd_shape shape)
+{
+    char    buf[NAME_MAX_CHARS];
+    asd_val in[2] = {x};
+    in[1]         = asd_tape_param(t, join(buf, name, "bias"), shape, ASD_INIT_ZERO, 0);
+    return asd_tape_op(t, &asd_op_bias, NULL, 0, in, 2);
+}
+
+asd_val asd_bias(asd_tape *t, asd_val x, const char *name)
+{
+    return bias(t, x, name, ASD_SHAPE1(asd_last(asd_tape_shape(t, x))));
+}
+
+asd_val asd_bias_grouped(asd_tape *t, asd_val x, const char *name)
+{
+    return bias(t, x, name, behind_groups(t, x, ASD_SHAPE1(asd_last(asd_tape_shape(t, x)))));
+}

@@ -81,4 +81,22 @@ asd_val asd_mse(asd_tape *t, asd_val p, asd_val target);
 asd_val asd_frame_stack(asd_tape *t, asd_val frames, asd_val index, int64_t stack);
 asd_val asd_logmel(asd_tape *t, asd_val samples, asd_logmel_attr attr);
 
+/* What encoders are made of. Where NAME has parameters they start as in PyTorch: weight 1, bias 0.
+ */
+asd_val asd_layernorm(asd_tape *t, asd_val x, const char *name, float eps);
+/* norm(x + alpha residual), the end of a post-norm layer's branch. */
+asd_val asd_layernorm_residual(asd_tape *t, asd_val x, asd_val residual, float alpha,
+                               const char *name, float eps);
+asd_val asd_softmax(asd_tape *t, asd_val x, float scale);
+asd_val asd_gelu(asd_tape *t, asd_val x);
+/* x itself on a tape that is not for training, and where drop_prob is 0. The mask's stream is the
+ * op's place on the tape, so the same builder makes the same masks. */
+asd_val asd_dropout(asd_tape *t, asd_val x, float drop_prob);
+asd_val asd_l2norm(asd_tape *t, asd_val x, float eps);
+/* x: (B, P, C) -> (B, C). lengths: (B) int32, or ASD_NO_VAL for whole clips. */
+asd_val asd_meanpool(asd_tape *t, asd_val x, asd_val lengths);
+/* Adds NAME.bias (C); grouped: x (G, ..., C), NAME.bias (G, C). */
+asd_val asd_bias(asd_tape *t, asd_val x, const char *name);
+asd_val asd_bias_grouped(asd_tape *t, asd_val x, const char *name);
+
 #endif
