@@ -1,19 +1,24 @@
 /* layernorm.cu - layernorm.c on the device.
  *
  * Memory-bound: the floor is to read x (and r) and write y, 51.8 MB (77.7) at 16,864 x 768 in bf16,
- * and backward to read x (and r) and dy and write dx (and dr), 77.7 MB (129.5). Both passes over a
- * row run on registers, so each byte of it moves once. The sums for dw and db stay in registers
- * while a block walks over its part of the rows; one line a part goes through memory.
+ * and backward to read x (and r) and dy and write dx (and dr), 77.7 MB (129.5): on an H100 at 3.0
+ * TB/s 17.3 us (25.9) and 25.9 us (43.2). Both passes over a row run on registers or shared memory,
+ * so each byte of it moves once. The sums for dw and db stay in registers while a block walks over
+ * its part of the rows; one line a part goes through memory (1.6 MB there, mostly cache).
  *
  *   forward   one warp a row (C <= 1024), four rows a block; w and b come from the first cache
- *   backward  one block a part of the rows (rows.h), its eight warps take rows in turn
+ *   backward  one block a part of the rows (rows.h), its eight warps take rows in turn; in bf16 the
+ *             next row is copied in while one is worked on
  *
  * Rows of 1025 to 8192 values are held by eight warps; rows that do not start on 16 bytes, or are
  * wider, go through the *_any_k kernels, which read a row three times (from the cache, mostly).
+ * Tried and dropped: backward in bf16 with the row in registers, as fp32 has it: 78 bytes of spill
+ * at 768 columns under the 128 registers that two blocks a multiprocessor leave.
  */
 #include "cuda/kernel.cuh"
 
 #include "cuda/lines.cuh"
+#include "cuda/mma.cuh" /* cp_async16 */
 #include "cuda/row.cuh"
 #include "kernels/op.h"
 #include "kernels/rows.h"
@@ -58,7 +63,9 @@ static __device__ __forceinline__ void load_sum(const T *x, const T *r, float al
 }
 
 template <typename T, int VALUES, int WARPS>
-static __global__ void __launch_bounds__(row_block<WARPS>::THREADS) layernorm_fwd_k(norm_call<T> a)
+static __global__ void __launch_bounds__(row_block<WARPS>::THREADS,
+                                         WARPS == 1 && VALUES <= 24 ? 8 : 1)
+    layernorm_fwd_k(norm_call<T> a)
 {
     typedef row_part<T, VALUES, WARPS> part;
     ASD_SHARED(float, scratch, WARP);
@@ -101,10 +108,134 @@ static __global__ void __launch_bounds__(row_block<WARPS>::THREADS) layernorm_fw
 
 enum { BACK_WARPS = LINE_WARPS, BACK_THREADS = LINE_THREADS };
 
-/* Registers: 2 VALUES sums and the row's packs must fit twice into a multiprocessor for bf16. */
+/* One pack of a row: h = (v - mean) rstd and dy, from the packs of x, r and dy. */
+template <typename T, bool RESIDUAL>
+static __device__ __forceinline__ void make_h(const pack<T> &x, const pack<T> &r, float alpha,
+                                              float mean, float rstd, float *h)
+{
+#pragma unroll
+    for (int i = 0; i < pack<T>::N; ++i) {
+        float v = pack_get(x, i);
+        if constexpr (RESIDUAL)
+            v += alpha * pack_get(r, i);
+        h[i] = (v - mean) * rstd;
+    }
+}
+
+/* One pack of the row's gradients, from h, dy and the row's two means. */
+template <typename T>
+static __device__ __forceinline__ void put_pack(const norm_back<T> &a, int64_t at, const float *h,
+                                                const pack<T> &dy, const float *w, float rstd,
+                                                float mean_g, float mean_gh)
+{
+    enum { N = pack<T>::N };
+    float dx[N], dr[N];
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+        dx[i] = rstd * (pack_get(dy, i) * w[i] - mean_g - h[i] * mean_gh);
+        dr[i] = a.alpha * dx[i];
+    }
+    if (a.dx)
+        row_put(a.dx + at, dx, a.add_x);
+    if (a.dr)
+        row_put(a.dr + at, dr, a.add_r);
+}
+
+/* bf16 rows of one warp: while a warp works on a row, its next one is on the way into shared memory
+ * (16 warps on a multiprocessor, so up to 72 KB under way: 20 KB would do at 3 TB/s). A thread
+ * copies and reads its own packs alone, so the ring needs no barrier; and the row lies in shared
+ * memory for the second pass, which leaves the registers to the 2 VALUES sums for dw and db.
+ * Dynamic shared memory: two rows a warp, staged_bytes(). */
+template <typename T, int VALUES, bool RESIDUAL>
+static __global__ void __launch_bounds__(BACK_THREADS, 2) layernorm_bwd_staged_k(norm_back<T> a)
+{
+    typedef row_part<T, VALUES, 1> part;
+    enum { N = part::N, PACKS = part::PACKS, STEP = BACK_THREADS * N, X = 0, DY = 1, R = 2 };
+    enum { STAGE = (RESIDUAL ? 3 : 2) * PACKS * STEP };
+    ASD_DYNAMIC_SHARED(T, ring);
+    ASD_SHARED(float, scratch, STEP);
+    float   dw[VALUES] = {0}, db[VALUES] = {0}, next_mean = 0, next_rstd = 0;
+    int64_t first = blockIdx.x * a.part_rows,
+            end   = first + a.part_rows < a.R ? first + a.part_rows : a.R;
+    int mine = (int)threadIdx.x * N, stage = 0; /* this thread's packs; STAGE of the next row */
+
+    auto fetch = [&](int64_t row) {
+        if (row < end) {
+#pragma unroll
+            for (int k = 0; k < PACKS; ++k) {
+                int64_t at = row * a.C + part::column(k);
+                bool    in = part::column(k) < a.C; /* else zeros */
+                cp_async16(ring + (stage + mine + (X * PACKS + k) * STEP), a.x + at, in);
+                cp_async16(ring + (stage + mine + (DY * PACKS + k) * STEP), a.dy + at, in);
+                if constexpr (RESIDUAL)
+                    cp_async16(ring + (stage + mine + (R * PACKS + k) * STEP), a.r + at, in);
+            }
+            next_mean = a.saved[2 * row];
+            next_rstd = a.saved[2 * row + 1];
+        }
+        cp_async_commit();
+        stage = STAGE - stage;
+    };
+
+    int64_t row = first + threadIdx.x / WARP;
+    fetch(row);
+    for (; row < end; row += BACK_WARPS) {
+        float mean = next_mean, rstd = next_rstd, mean_g = 0, mean_gh = 0;
+        __syncwarp(); /* what lay in the stage that is filled now has been read */
+        fetch(row + BACK_WARPS);
+        cp_async_wait<1>();
+        shared_ptr<T> at = ring + (stage + mine);
+#pragma unroll
+        for (int k = 0; k < PACKS; ++k) {
+            float      h[N];
+            pack<T>    x = load_shared16<T>(at + (X * PACKS + k) * STEP), r = x;
+            pack<T>    dy = load_shared16<T>(at + (DY * PACKS + k) * STEP);
+            row_f32<T> w(a.w, part::column(k), a.C);
+            if constexpr (RESIDUAL)
+                r = load_shared16<T>(at + (R * PACKS + k) * STEP);
+            make_h<T, RESIDUAL>(x, r, a.alpha, mean, rstd, h);
+#pragma unroll
+            for (int i = 0; i < N; ++i) {
+                float d = pack_get(dy, i), g = d * w.v[i];
+                mean_g += g;
+                mean_gh += g * h[i];
+                dw[k * N + i] += d * h[i];
+                db[k * N + i] += d;
+            }
+        }
+        mean_g  = warp_sum(mean_g) / (float)a.C;
+        mean_gh = warp_sum(mean_gh) / (float)a.C;
+        __syncwarp(); /* the second pass reads again: kept, the row would cost 2 VALUES registers */
+#pragma unroll
+        for (int k = 0; k < PACKS; ++k) {
+            float      h[N];
+            pack<T>    x = load_shared16<T>(at + (X * PACKS + k) * STEP), r = x;
+            pack<T>    dy = load_shared16<T>(at + (DY * PACKS + k) * STEP);
+            row_f32<T> w(a.w, part::column(k), a.C);
+            if constexpr (RESIDUAL)
+                r = load_shared16<T>(at + (R * PACKS + k) * STEP);
+            make_h<T, RESIDUAL>(x, r, a.alpha, mean, rstd, h);
+            if (part::column(k) < a.C)
+                put_pack(a, row * a.C + part::column(k), h, dy, w.v, rstd, mean_g, mean_gh);
+        }
+    }
+    cp_async_wait<0>();
+    if (!a.lines)
+        return; /* all blocks */
+    float *line = a.lines + (int64_t)blockIdx.x * 2 * a.C;
+    line_put<N, PACKS>(dw, scratch, a.C, line);
+    line_put<N, PACKS>(db, scratch, a.C, line + a.C);
+}
+
+template <typename T, int VALUES> static size_t staged_bytes(bool residual)
+{
+    return (size_t)2 * (residual ? 3 : 2) * VALUES * sizeof(T) * BACK_THREADS;
+}
+
+/* Everything else that registers hold: fp32, whose ring would be too large for some devices, and
+ * rows of eight warps, which take the rows of the part one by one. */
 template <typename T, int VALUES, int WARPS>
-static __global__ void __launch_bounds__(BACK_THREADS, sizeof(T) == 2 && VALUES <= 24 ? 2 : 1)
-    layernorm_bwd_k(norm_back<T> a)
+static __global__ void __launch_bounds__(BACK_THREADS) layernorm_bwd_k(norm_back<T> a)
 {
     typedef row_part<T, VALUES, WARPS> part;
     enum { N = part::N, STEP = WARPS == 1 ? BACK_WARPS : 1 };
@@ -136,22 +267,11 @@ static __global__ void __launch_bounds__(BACK_THREADS, sizeof(T) == 2 && VALUES 
         row_sum2<WARPS>(&mean_g, &mean_gh, scratch);
         mean_g /= (float)a.C;
         mean_gh /= (float)a.C;
-        __syncwarp(); /* w is loaded again below: kept, it would cost VALUES registers */
 #pragma unroll
         for (int k = 0; k < part::PACKS; ++k) {
-            int        column = part::column(k);
-            row_f32<T> w(a.w, column, a.C);
-            float      dx[N], dr[N];
-#pragma unroll
-            for (int i = 0; i < N; ++i) {
-                float dv = rstd * (dy.get(k, i) * w.v[i] - mean_g - h[k * N + i] * mean_gh);
-                dx[i]    = dv;
-                dr[i]    = a.alpha * dv;
-            }
-            if (a.dx && column < a.C)
-                row_put(a.dx + o + column, dx, a.add_x);
-            if (a.dr && column < a.C)
-                row_put(a.dr + o + column, dr, a.add_r);
+            row_f32<T> w(a.w, part::column(k), a.C);
+            if (part::column(k) < a.C)
+                put_pack(a, o + part::column(k), h + k * N, dy.p[k], w.v, rstd, mean_g, mean_gh);
         }
     }
     if (!a.lines)
@@ -169,6 +289,21 @@ static __global__ void __launch_bounds__(BACK_THREADS, sizeof(T) == 2 && VALUES 
                     line[part::column(k) + i]       = dw[k * N + i];
                     line[a.C + part::column(k) + i] = db[k * N + i];
                 }
+    }
+}
+
+template <typename T, int VALUES, int WARPS>
+static asd_status run_held(const asd_call *c, const norm_back<T> &a)
+{
+    dim3 grid((unsigned)asd_parts(a.R)), block(BACK_THREADS);
+    if constexpr (sizeof(T) == 2 && WARPS == 1 && VALUES <= 24) {
+        size_t bytes = staged_bytes<T, VALUES>(a.r != nullptr);
+        return a.r ? ASD_LAUNCH((layernorm_bwd_staged_k<T, VALUES, true>), grid, block, bytes,
+                                c->stream, a)
+                   : ASD_LAUNCH((layernorm_bwd_staged_k<T, VALUES, false>), grid, block, bytes,
+                                c->stream, a);
+    } else {
+        return ASD_LAUNCH((layernorm_bwd_k<T, VALUES, WARPS>), grid, block, 0, c->stream, a);
     }
 }
 
@@ -326,8 +461,7 @@ template <typename T> static asd_status backward(const asd_call *c)
         a.C,
         [&](auto plan) {
             typedef decltype(plan) as;
-            return ASD_LAUNCH((layernorm_bwd_k<T, as::values, as::warps>),
-                              dim3((unsigned)asd_parts(a.R)), dim3(BACK_THREADS), 0, c->stream, a);
+            return run_held<T, as::values, as::warps>(c, a);
         },
         [&]() { return backward_any(c, a); }));
     if (!a.lines)
