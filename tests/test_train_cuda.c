@@ -2,13 +2,12 @@
  * after any interruption, and to their words when training must not go on. Without a device the
  * cases are skipped; the same file runs against the kernels' source on the CPU.
  */
-#include "clips.h"
+#include "train_rig.h"
 
 #include "base/log.h"
 #include "base/stop.h"
 #include "tools/eval_cmds.h"
 #include "tools/reconstruct.h"
-#include "tools/train_group.h"
 #include "tools/train_loop.h"
 
 #include <errno.h>
@@ -17,99 +16,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* fan and gearbox have the same clips and share a group; valve has fewer. */
-static const char *machines(void)
-{
-    static const char *root;
-    if (!root) {
-        root = asd_test_folder();
-        asd_test_machine(root, "fan", 6, 3);
-        asd_test_machine(root, "gearbox", 6, 1);
-        asd_test_machine(root, "valve", 5, 1);
-    }
-    return root;
-}
-
-typedef struct rig {
-    asd_cfg         cfg;
-    asd_dataset     data;
-    asd_net        *nets;
-    int64_t         n;
-    asd_gpu        *gpu; /* NULL: the CPU */
-    asd_groups     *groups;
-    asd_net_record *record;
-    int            *done;
-} rig;
-
-/* 6 clips of 30 frames, 26 vectors each: 156 rows, 15 held out; 141 training rows are 5 steps of 32
- * with 13 in the last; 5 clips: 117 training rows, 4 steps with 21 in the last. */
-static void rig_cfg(asd_cfg *cfg)
-{
-    assert_ok(asd_opts_defaults(asd_cfg_opts, cfg));
-    cfg->front_end_n_fft       = 512;
-    cfg->front_end_hop_samples = 272;
-    cfg->front_end_n_mels      = 12;
-    cfg->model_hidden          = 20;
-    cfg->model_depth           = 1;
-    cfg->model_code            = 4;
-    cfg->train_batch           = 32;
-    cfg->train_epochs          = 3;
-}
-
-static void rig_new(rig *r, int device, double clip_norm)
-{
-    memset(r, 0, sizeof *r);
-    if (device && asd_gpu_open(0, &r->gpu)) {
-        print_message("skipped: %s\n", asd_error_text());
-        skip();
-    }
-    rig_cfg(&r->cfg);
-    r->cfg.train_clip_norm = clip_norm;
-    assert_ok(asd_dataset_open(machines(), NULL, 0, &r->data));
-    assert_ok(asd_nets_make(&r->data, &r->cfg, &r->nets, &r->n));
-    assert_int_equal(r->n, 3);
-    for (int64_t i = 0; i < r->n; ++i) {
-        assert_ok(asd_net_alloc(&r->nets[i], 1));
-        assert_ok(asd_net_load(&r->nets[i]));
-        if (!device)
-            assert_ok(asd_net_plan(&r->nets[i]));
-    }
-    assert_int_equal(r->nets[0].n_train, 141);
-    assert_int_equal(r->nets[0].n_val, 15);
-    r->record = calloc((size_t)r->n * ASD_GROUP_STEPS, sizeof *r->record);
-    r->done   = calloc((size_t)r->n, sizeof *r->done);
-    if (device) {
-        assert_ok(asd_groups_new(r->gpu, &r->cfg, r->nets, r->n, &r->groups));
-        assert_ok(asd_groups_upload(r->groups, 0));
-    }
-}
-
-static void rig_free(rig *r)
-{
-    asd_groups_free(r->groups);
-    asd_nets_free(r->nets, r->n);
-    asd_gpu_close(r->gpu);
-    asd_dataset_clear(&r->data);
-    asd_opts_clear(asd_cfg_opts, &r->cfg);
-    free(r->record);
-    free(r->done);
-}
-
-/* Steps from .. to-1 on the device in as many runs as the epochs' ends ask for; all records into
- * `all` (n, steps). */
-static void run_device(rig *r, int64_t from, int64_t to, asd_net_record *all, int64_t steps)
-{
-    while (from < to) {
-        int64_t end = asd_groups_end(r->groups, from);
-        end         = end < to ? end : to;
-        assert_ok(asd_groups_run(r->groups, from, end, r->record, r->done));
-        for (int64_t i = 0; i < r->n; ++i)
-            for (int k = 0; k < r->done[i]; ++k)
-                all[i * steps + from + k] = r->record[i * ASD_GROUP_STEPS + k];
-        from = end;
-    }
-}
 
 static void near(double have, double want, double relative, const char *what, int64_t at)
 {
@@ -201,6 +107,32 @@ static void test_like_cpu(void **state)
             near_block(a->batch_mahalanobis, b->batch_mahalanobis, b->n_batch_mahalanobis, 5e-3,
                        "distances of batches");
         }
+        free(all);
+        rig_free(&dev);
+        rig_free(&cpu);
+    }
+}
+
+/* Nothing held out; batches larger than all rows, and batches that leave one row over. */
+static void test_odd_batches(void **state)
+{
+    (void)state;
+    static const int64_t batches[] = {1000, 31, 155}; /* 156 rows: 156, 5 x 31 + 1, 155 + 1 */
+    for (size_t k = 0; k < sizeof batches / sizeof *batches; ++k) {
+        rig dev, cpu;
+        rig_open(&dev, 1, 0, batches[k], 0);
+        rig_open(&cpu, 0, 0, batches[k], 0);
+        int64_t         steps = cpu.nets[0].steps_per_epoch;
+        asd_net_record *all   = calloc((size_t)(dev.n * steps), sizeof *all), r;
+        assert_int_equal(steps, 156 / batches[k] + (156 % batches[k] > 1));
+        run_device(&dev, 0, steps, all, steps);
+        assert_ok(asd_groups_finish(dev.groups));
+        for (int64_t s = 0; s < steps; ++s) {
+            assert_ok(asd_net_step(&cpu.nets[0], s, &r));
+            near((double)all[s].loss, (double)r.loss, 2e-6, "loss of step", s);
+            assert_int_equal(all[s].rows, r.rows);
+        }
+        assert_true(all[steps - 1].epoch_end && isnan(all[steps - 1].val_loss));
         free(all);
         rig_free(&dev);
         rig_free(&cpu);
@@ -302,6 +234,15 @@ static void test_not_finite(void **state)
     assert_ok(asd_groups_upload(r.groups, 0));
     assert_fails(asd_groups_run(r.groups, 0, 1, r.record, r.done), ASD_E_NUMERIC,
                  "valve.section_00: the gradient's norm is");
+    rig_free(&r);
+    setenv("ASD_CHECK", "1", 1); /* what the message advises: now the op is named */
+    rig_new(&r, 1, 0);
+    unsetenv("ASD_CHECK");
+    assert_ok(asd_groups_run(r.groups, 0, 1, r.record, r.done));
+    *value(&r.nets[1], "encoder.1.linear.bias", &n) = NAN;
+    assert_ok(asd_groups_upload(r.groups, 1));
+    assert_fails(asd_groups_run(r.groups, 1, 2, r.record, r.done), ASD_E_NUMERIC,
+                 "linear: element");
     rig_free(&r);
 }
 
@@ -565,6 +506,7 @@ static void test_scores(void **state)
 
 static const struct CMUnitTest cases[] = {
     ASD_CASE("train/device/like-cpu", test_like_cpu),
+    ASD_CASE("train/device/odd-batches", test_odd_batches),
     ASD_CASE("train/device/resume", test_resume),
     ASD_CASE("train/device/not-finite", test_not_finite),
     ASD_CASE("train/device/reconstruct", test_reconstruct),

@@ -11,6 +11,7 @@
  */
 #include "tools/train_group_parts.h"
 
+#include "base/log.h"
 #include "base/par.h"
 
 #include <stdlib.h>
@@ -317,7 +318,11 @@ static asd_status make_group(group *g, stage *t)
     ASD_TRY(upload_val_rows(g));
     ASD_TRY(make_params(g));
     ASD_TRY(make_graph(g, g->net[0]->n_train, 1, g->train));
-    return make_graph(g, g->net[0]->n_val, 0, g->val);
+    ASD_TRY(make_graph(g, g->net[0]->n_val, 0, g->val));
+    asd_detail("%lld networks at once, %s and others: %lld steps an epoch, a step of %d launches",
+               (long long)g->n, g->net[0]->key, (long long)g->steps_per_epoch,
+               g->train[FULL].graph ? asd_graph_nodes(g->train[FULL].graph) : 0);
+    return ASD_OK;
 }
 
 static void clear_group(group *g)
