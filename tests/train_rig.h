@@ -43,7 +43,7 @@ static inline void rig_cfg(asd_cfg *cfg)
     cfg->model_hidden          = 20;
     cfg->model_depth           = 1;
     cfg->model_code            = 4;
-    cfg->train_epochs          = 3;
+    cfg->train_epochs          = 2;
 }
 
 static inline void rig_open(rig *r, int device, double clip_norm, int64_t batch,
