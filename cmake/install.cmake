@@ -66,7 +66,8 @@ install(CODE "
   file(WRITE \"${CMAKE_BINARY_DIR}/asd.pc\" \"\${content}\")")
 install(FILES ${CMAKE_BINARY_DIR}/asd.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-# --- recipes, man pages ---
+# --- recipes, man pages, the peer that asd-bench starts ---
 if(EXISTS ${PROJECT_SOURCE_DIR}/recipes)
   install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/asd)
 endif()
+install(PROGRAMS bench/peers/kernels.py DESTINATION ${CMAKE_INSTALL_DATADIR}/asd/peers)
