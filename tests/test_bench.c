@@ -289,12 +289,15 @@ static int standins_of(bench_device *d, const char *name)
 static void test_standins_agree(void **state)
 {
     (void)state;
-    static const char *const expected[] = {"linear", "batchnorm", "relu", "layernorm"};
+    static const char *const expected[] = {"linear",    "batchnorm", "relu",
+                                           "layernorm", "softmax",   "gelu"};
     bench_device             d;
     open_cpu(&d);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; ++i)
         if (standins_of(&d, expected[i]) != 3)
             fail_msg("%s has no stand-in forward and backward", expected[i]);
+    assert_int_equal(standins_of(&d, "bias"), 1);
+    assert_int_equal(standins_of(&d, "meanpool"), 1);
     assert_int_equal(standins_of(&d, "mse"), 0);
     bench_device_close(&d);
 }
@@ -397,12 +400,12 @@ static void test_peer(void **state)
     bench_peer *p = NULL;
     assert_ok(bench_peer_open("/nonexistent/python", "x", &d, &p, why, sizeof why));
     assert_null(p);
-    p = fake_peer(
-        &d,
-        "echo '{\"peer\": \"fake 1\"}'; read a\n"
-        "case $a in *'\"op\":\"relu\",\"pass\":\"bwd\"'*'[[3,7]]'*) ;; *) exit 1 ;; esac\n"
-        "echo '{\"median_s\": 0.25}'; read a; echo '{\"skip\": \"not this\"}'; read a\n",
-        why, sizeof why);
+    p = fake_peer(&d,
+                  "echo '{\"peer\": \"fake 1\"}'; read a\n"
+                  "case $a in *'\"op\":\"relu\",\"case\":\"B=3,C=7\",\"pass\":\"bwd\"'*'[[3,7]]'*) "
+                  ";; *) exit 1 ;; esac\n"
+                  "echo '{\"median_s\": 0.25}'; read a; echo '{\"skip\": \"not this\"}'; read a\n",
+                  why, sizeof why);
     assert_non_null(p);
     assert_string_equal(bench_peer_name(p), "fake 1");
     assert_ok(bench_peer_time(p, &s, 0.1, &median, why, sizeof why));

@@ -32,6 +32,7 @@ class Ops:
         self.torch, self.device = torch, device
         self.training = request["training"]
         self.output = request["output"]
+        self.case = request["case"]
         self.F = torch.nn.functional
 
     def linear(self, x, w, b=None):
@@ -42,12 +43,15 @@ class Ops:
         return y
 
     def bias(self, x, b):
+        if b.dim() == 2:  # groups
+            b = b.reshape(b.shape[0], *[1] * (x.dim() - 2), b.shape[1])
         return x + b
 
     def batchnorm(self, x, w, b, mean, variance):
         if w.dim() != 1:
             return None
-        return self.F.batch_norm(x, mean, variance, w, b, self.training, 0.01, 1e-3)
+        y = self.F.batch_norm(x, mean, variance, w, b, self.training, 0.01, 1e-3)
+        return self.F.relu(y) if "relu" in self.case else y
 
     def layernorm(self, x, w, b, residual=None):
         return self.F.layer_norm(x if residual is None else x.add(residual, alpha=2.2), w.shape, w, b)
@@ -67,7 +71,7 @@ class Ops:
     def l2norm(self, x):
         return self.F.normalize(x, dim=-1)
 
-    def mean_pool(self, x):
+    def meanpool(self, x):
         return x.mean(1)
 
     def mse(self, x, y):

@@ -78,7 +78,7 @@ typedef struct bench {
     bench_options options;
     bench_peer   *peer;
     asd_outfile   file; /* of -o; its stream NULL without */
-    int           lines, failed;
+    int           lines, failed, above_roof;
     char          first_failed[300];
 } bench;
 
@@ -149,7 +149,10 @@ static asd_status open_peer(bench *b)
 static asd_status finish_line(bench *b, bench_subject *s)
 {
     bench_line *l = &s->line;
+    char        roof;
+    double      share = bench_roofline(&b->device, l, &roof);
     ++b->lines;
+    b->above_roof += roof == 'c' && share > 1.1;
     if (!l->check.passed && !b->failed++)
         snprintf(b->first_failed, sizeof b->first_failed, "%s %s %s: %s", l->op, l->case_name,
                  bench_pass_name(l->pass), l->check.why);
@@ -236,6 +239,10 @@ static asd_status run(bench *b)
     asd_status st = run_all(b);
     if (st && st != ASD_E_STOPPED)
         return st;
+    if (b->above_roof)
+        asd_warn("%d lines are above the ceiling of arithmetic: it was measured while something "
+                 "else ran",
+                 b->above_roof);
     if (b->file.stream) /* of a run that was stopped, what it has */
         ASD_TRY(asd_outfile_commit(&b->file));
     if (st)

@@ -270,10 +270,11 @@ static const char *gelu(standin *s)
 
 static const char *softmax(standin *s)
 {
-    layout                x = rows(s, s->node->y.shape);
-    dnnl_softmax_desc_t   d;
-    dnnl_primitive_desc_t f;
-    if (s->node->n_in != 1)
+    layout                  x = rows(s, s->node->y.shape);
+    dnnl_softmax_desc_t     d;
+    dnnl_primitive_desc_t   f;
+    const asd_softmax_attr *a = s->node->attr;
+    if (a->scale != 1)
         return NULL;
     if (!s->st)
         s->st = dnnl_softmax_forward_desc_init(&d, dnnl_forward_training, &x, 1);
@@ -384,12 +385,48 @@ static const char *layernorm(standin *s)
     return normalise(s, &f, &b, R, 0, "layer normalization");
 }
 
+/* Two inputs of two dimensions, b repeated over the rows. oneDNN has no backward of it. */
+static const char *bias(standin *s)
+{
+    dnnl_dim_t         row[2] = {1, asd_last(s->node->y.shape)};
+    layout             x = rows(s, s->node->y.shape), b = layout_of(s, 2, row, NULL);
+    dnnl_binary_desc_t d;
+    if (s->backward || s->node->in[1].shape.n != 1)
+        return NULL;
+    if (!s->st)
+        s->st = dnnl_binary_desc_init(&d, dnnl_binary_add, &x, &b, &x);
+    s->y      = result(s, asd_count(s->node->y.shape));
+    step *one = add_step(s, described(s, &d, NULL));
+    give(s, one, DNNL_ARG_SRC_0, x, s->ours->x[0].x);
+    give(s, one, DNNL_ARG_SRC_1, b, s->ours->x[1].x);
+    give(s, one, DNNL_ARG_DST, x, s->y);
+    return "binary";
+}
+
+/* x: (B, P, C) -> y: (B, C), forward only */
+static const char *meanpool(standin *s)
+{
+    asd_shape             x     = s->node->in[0].shape;
+    dnnl_dim_t            to[3] = {x.d[0], 1, x.d[2]};
+    layout                from = layout_of(s, x.n, x.d, NULL), mean = layout_of(s, x.n, to, NULL);
+    dnnl_reduction_desc_t d;
+    if (s->backward || x.n != 3 || s->node->n_in != 1)
+        return NULL;
+    if (!s->st)
+        s->st = dnnl_reduction_desc_init(&d, dnnl_reduction_mean, &from, &mean, 0, 0);
+    s->y      = result(s, asd_count(s->node->y.shape));
+    step *one = add_step(s, described(s, &d, NULL));
+    give(s, one, DNNL_ARG_SRC, from, s->ours->x[0].x);
+    give(s, one, DNNL_ARG_DST, mean, s->y);
+    return "reduction";
+}
+
 static const struct {
     const char *op;
     const char *(*build)(standin *s);
 } table[] = {
-    {"linear", linear},   {"relu", relu},           {"gelu", gelu},
-    {"softmax", softmax}, {"batchnorm", batchnorm}, {"layernorm", layernorm},
+    {"linear", linear},       {"relu", relu},           {"gelu", gelu}, {"softmax", softmax},
+    {"batchnorm", batchnorm}, {"layernorm", layernorm}, {"bias", bias}, {"meanpool", meanpool},
 };
 
 asd_status bench_onednn_open(bench_standin *out, const bench_subject *of)

@@ -171,10 +171,11 @@ static json_t *request_json(const bench_subject *of, double seconds)
         output   = shape_json(of->node->y.shape);
         training = of->ready->training;
     }
-    return json_pack("{ss ss ss sb so so so sf sf}", "op", of->line.op, "pass",
-                     bench_pass_name(of->line.pass), "dtype", asd_dtype_name(of->line.dtype),
-                     "training", training, "inputs", inputs, "input_dtypes", dtypes, "output",
-                     output, "bytes", of->line.bytes, "seconds", seconds);
+    return json_pack("{ss ss ss ss sb so so so sf sf}", "op", of->line.op, "case",
+                     of->line.case_name, "pass", bench_pass_name(of->line.pass), "dtype",
+                     asd_dtype_name(of->line.dtype), "training", training, "inputs", inputs,
+                     "input_dtypes", dtypes, "output", output, "bytes", of->line.bytes, "seconds",
+                     seconds);
 }
 
 asd_status bench_peer_time(bench_peer *p, const bench_subject *of, double seconds, double *median,

@@ -213,15 +213,16 @@ static void table_head(FILE *out, const bench_device *d, const char *peer)
             short_number(1e-9 * d->bytes_per_s, b, sizeof b), d->bytes_by);
     fprintf(out, "vs lib, vs torch: their time / ours, above 1 we are faster%s%s\n\n",
             peer ? "; " : "", peer ? peer : "");
-    fprintf(out, layout, "op", "case", "type", "pass", "median us", "20 % - 80 %", "TFLOP/s",
-            "GB/s", "% roof", "vs lib", "vs torch", "error", "cold us");
+    fprintf(out, layout, "op", "case", "type", "pass", "median us", "20 % - 80 %",
+            d->kind == ASD_CPU ? "GFLOP/s" : "TFLOP/s", "GB/s", "% roof", "vs lib", "vs torch",
+            "error", "cold us");
 }
 
 static void table_line(FILE *out, const bench_device *d, const bench_line *l)
 {
     char   roof, median[32], p20[32], p80[32], spread[80], flops[32], bytes[32], share[32], lib[32];
     char   torch[32], error[32], cold[32];
-    double hot = l->ours.hot.median;
+    double hot = l->ours.hot.median, unit = d->kind == ASD_CPU ? 1e-9 : 1e-12;
     if (!l->check.passed) {
         fprintf(out, "%-11s %-28s %-4s %-4s FAILED, not timed: %s\n", l->op, l->case_name,
                 asd_dtype_name(l->dtype), bench_pass_name(l->pass), l->check.why);
@@ -237,7 +238,7 @@ static void table_line(FILE *out, const bench_device *d, const bench_line *l)
     snprintf(error, sizeof error, "%.1e", l->check.error);
     fprintf(out, layout, l->op, l->case_name, asd_dtype_name(l->dtype), bench_pass_name(l->pass),
             short_number(1e6 * hot, median, sizeof median), spread,
-            l->flops > 0 ? short_number(1e-12 * l->flops / hot, flops, sizeof flops) : "-",
+            l->flops > 0 ? short_number(unit * l->flops / hot, flops, sizeof flops) : "-",
             short_number(1e-9 * l->bytes / hot, bytes, sizeof bytes), share,
             times_faster(l->library.hot.median, hot, lib, sizeof lib),
             times_faster(l->peer_seconds, hot, torch, sizeof torch), error,
