@@ -15,6 +15,7 @@
  */
 #include "tools/bench_op.h"
 
+#include "base/par.h"
 #include "base/rng.h"
 #include "ref/ref_ops.h"
 
@@ -69,7 +70,7 @@ static void judge(bench_check *out, const char *what, double error, double limit
     }
 }
 
-/* x with every float moved by half an ulp up or down, or by h along a random direction. */
+/* x with every float moved by half an ulp up or down. */
 typedef struct moved {
     double *x[ASD_MAX_IN];
 } moved;
@@ -196,20 +197,59 @@ done:
     return st;
 }
 
-/* Slope of sum(dy y) when input k moves along v, by central differences with step h. */
-static double slope(const bench_op_rig *r, asd_ref_fwd ref, moved *m, int k, const double *v,
-                    double h, double *y)
+/* Input k moved along v by h and by -h: the two sides side by side. */
+typedef struct slope_job {
+    const bench_op_rig *r;
+    asd_ref_fwd         ref;
+    int                 k;
+    double              h, *v, *x[2], *y[2]; /* v, x: (n of input k); y: (n of y) */
+} slope_job;
+
+static void slope_job_free(slope_job *j)
 {
-    int64_t n = asd_count(r->node.in[k].shape), ny = asd_count(r->node.y.shape);
-    double  sum = 0;
-    for (int side = -1; side <= 1; side += 2) {
-        for (int64_t i = 0; i < n; ++i)
-            m->x[k][i] = r->x[k][i] + side * h * v[i];
-        ref(&r->node, 1, (const double *const *)m->x, y, NULL);
-        for (int64_t j = 0; j < ny; ++j)
-            sum += side * r->dy[j] * y[j];
+    free(j->v);
+    for (int side = 0; side < 2; ++side) {
+        free(j->x[side]);
+        free(j->y[side]);
     }
-    memcpy(m->x[k], r->x[k], (size_t)n * sizeof(double));
+}
+
+static asd_status slope_job_new(slope_job *j, const bench_op_rig *r, asd_ref_fwd ref, int k)
+{
+    size_t n = (size_t)asd_count(r->node.in[k].shape), ny = (size_t)asd_count(r->node.y.shape);
+    *j        = (slope_job){.r = r, .ref = ref, .k = k, .v = malloc(n * sizeof(double) + 1)};
+    int there = j->v != NULL;
+    for (int side = 0; side < 2; ++side) {
+        j->x[side] = malloc(n * sizeof(double) + 1);
+        j->y[side] = malloc(ny * sizeof(double) + 1);
+        there      = there && j->x[side] && j->y[side];
+    }
+    if (there)
+        return ASD_OK;
+    slope_job_free(j);
+    return ASD_FAIL(ASD_E_OOM, "%s: no memory for a check", r->op->name);
+}
+
+static void slope_side(void *ctx, int64_t side)
+{
+    const slope_job *j = ctx;
+    const double    *x[ASD_MAX_IN];
+    for (int k = 0; k < ASD_MAX_IN; ++k)
+        x[k] = j->r->x[k];
+    for (int64_t i = 0; i < asd_count(j->r->node.in[j->k].shape); ++i)
+        j->x[side][i] = x[j->k][i] + (side ? j->h : -j->h) * j->v[i];
+    x[j->k] = j->x[side];
+    j->ref(&j->r->node, 1, x, j->y[side], NULL);
+}
+
+/* Slope of sum(dy y) when input k moves along v, by central differences with step h. */
+static double slope(slope_job *j, double h)
+{
+    double sum = 0;
+    j->h       = h;
+    asd_par_for(2, slope_side, j);
+    for (int64_t i = 0; i < asd_count(j->r->node.y.shape); ++i)
+        sum += j->r->dy[i] * (j->y[1][i] - j->y[0][i]);
     return sum / (2 * h);
 }
 
@@ -231,32 +271,26 @@ static double gradient_size(const bench_op_rig *r, const double *g, int64_t n)
     return size > 0 ? size : 1;
 }
 
-static asd_status compare_gradient(bench_op_rig *r, asd_ref_fwd ref, moved *m, int k,
-                                   const double *g, bench_check *out)
+static asd_status compare_gradient(bench_op_rig *r, asd_ref_fwd ref, int k, const double *g,
+                                   bench_check *out)
 {
     static const double steps[] = {1e-5, 1e-7, 1e-3, 1e-9};
-    int64_t             n = asd_count(r->node.in[k].shape), ny = asd_count(r->node.y.shape);
-    double             *v = malloc((size_t)n * sizeof *v), *y = malloc((size_t)ny * sizeof *y);
+    int64_t             n       = asd_count(r->node.in[k].shape);
     double              limit = gradient_limit(r, k), size = gradient_size(r, g, n);
-    char                what[32];
+    slope_job           j;
+    char                what[40];
     snprintf(what, sizeof what, "gradient of input %d", k);
-    if (!v || !y) {
-        free(v);
-        free(y);
-        return ASD_FAIL(ASD_E_OOM, "%s: no memory for a check", r->op->name);
-    }
+    ASD_TRY(slope_job_new(&j, r, ref, k));
     for (uint64_t direction = 0; direction < (n > 1 << 20 ? 1 : 2); ++direction) {
-        asd_rng rng;
-        double  along = 0, best = INFINITY;
-        asd_rng_init(&rng, 4, ASD_RNG_TEST, direction, (uint64_t)k);
+        double along = 0, best = INFINITY;
+        bench_normals(4, direction, (uint64_t)k, n, j.v);
         for (int64_t i = 0; i < n; ++i)
-            along += g[i] * (v[i] = asd_rng_normal(&rng));
+            along += g[i] * j.v[i];
         for (size_t s = 0; s < sizeof steps / sizeof *steps && !(best <= limit / 4); ++s)
-            best = fmin(best, fabs(along - slope(r, ref, m, k, v, steps[s], y)) / size);
+            best = fmin(best, fabs(along - slope(&j, steps[s])) / size);
         judge(out, what, isfinite(along) ? best : NAN, limit);
     }
-    free(v);
-    free(y);
+    slope_job_free(&j);
     return ASD_OK;
 }
 
@@ -264,7 +298,6 @@ static asd_status check_backward(bench_op_rig *r, asd_ref_fwd ref, bench_check *
 {
     void      *raw[2][ASD_MAX_IN] = {{NULL}};
     double    *g[2][ASD_MAX_IN]   = {{NULL}};
-    moved      m                  = {{NULL}};
     asd_status st                 = ASD_OK;
     out->same_bits                = 1;
     for (int i = 0; i < 2; ++i) {
@@ -275,16 +308,14 @@ static asd_status check_backward(bench_op_rig *r, asd_ref_fwd ref, bench_check *
                        fetch(r, r->call.x[k].g, r->call.x[k].shape, r->call.x[k].g_dtype,
                              &raw[i][k], &g[i][k]));
     }
-    ASD_GO(done, st, moved_new(r, &m));
     for (int k = 0; k < r->c->n_in; ++k) {
         if (!r->call.x[k].g)
             continue;
         if (memcmp(raw[0][k], raw[1][k], bench_bytes(r->call.x[k].shape, r->call.x[k].g_dtype)))
             out->same_bits = 0;
-        ASD_GO(done, st, compare_gradient(r, ref, &m, k, g[0][k], out));
+        ASD_GO(done, st, compare_gradient(r, ref, k, g[0][k], out));
     }
 done:
-    moved_free(&m);
     for (int i = 0; i < 2; ++i)
         for (int k = 0; k < ASD_MAX_IN; ++k) {
             free(raw[i][k]);

@@ -4,6 +4,7 @@
  */
 #include "tools/bench_op.h"
 
+#include "base/par.h"
 #include "base/rng.h"
 
 #include <math.h>
@@ -59,6 +60,57 @@ static double draw(asd_rng *r, const asd_case *c, int k, asd_dtype t, int64_t i)
     }
     double v = 0.3 * sin(0.05 * (double)i) + 0.1 * sin(0.7 * (double)i) + 0.02 * asd_rng_normal(r);
     return t == ASD_I16 ? nearbyint(32767 * v) : v;
+}
+
+/* Numbers are drawn in blocks, each a cell of its own: the same for any number of threads. */
+enum { BLOCK = 1 << 16 };
+
+static int64_t blocks(int64_t n)
+{
+    return (n + BLOCK - 1) / BLOCK;
+}
+
+static int64_t block_end(int64_t n, int64_t block)
+{
+    return (block + 1) * BLOCK < n ? (block + 1) * BLOCK : n;
+}
+
+typedef struct normals_job {
+    uint64_t seed, a, b;
+    int64_t  n;
+    double  *out;
+} normals_job;
+
+static void normals_block(void *ctx, int64_t block)
+{
+    const normals_job *j = ctx;
+    asd_rng            rng;
+    asd_rng_init(&rng, j->seed, ASD_RNG_TEST, j->a, j->b << 32 | (uint64_t)block);
+    for (int64_t i = block * BLOCK; i < block_end(j->n, block); ++i)
+        j->out[i] = asd_rng_normal(&rng);
+}
+
+void bench_normals(uint64_t seed, uint64_t a, uint64_t b, int64_t n, double *out)
+{
+    normals_job j = {seed, a, b, n, out};
+    asd_par_for(blocks(n), normals_block, &j);
+}
+
+typedef struct input_job {
+    bench_op_rig *r;
+    int           k;
+} input_job;
+
+static void input_block(void *ctx, int64_t block)
+{
+    const input_job *j = ctx;
+    bench_op_rig    *r = j->r;
+    asd_dtype        t = r->node.in[j->k].dtype;
+    asd_rng          rng;
+    asd_rng_init(&rng, 1, ASD_RNG_TEST, asd_rng_hash(r->op->name),
+                 (uint64_t)j->k << 32 | (uint64_t)block);
+    for (int64_t i = block * BLOCK; i < block_end(asd_count(r->node.in[j->k].shape), block); ++i)
+        r->x[j->k][i] = bench_store(t, r->fresh[j->k], i, draw(&rng, r->c, j->k, t, i));
 }
 
 /* --- calls --- */
@@ -194,7 +246,6 @@ static asd_status make_input(bench_op_rig *r, int k)
     asd_dtype t = r->node.in[k].dtype;
     int64_t   n = asd_count(s);
     void     *x, *g = NULL;
-    asd_rng   rng;
     ASD_TRY(r->d->backend->alloc(r->d, bench_bytes(s, t), r->op->name, &x));
     r->call.x[k] = (asd_tensor){x, NULL, t, gradient_dtype(r, k), s};
     if (r->backward && !(r->op->no_grad >> k & 1) && (t == ASD_F32 || t == ASD_BF16))
@@ -204,9 +255,8 @@ static asd_status make_input(bench_op_rig *r, int k)
     r->x[k]        = malloc((size_t)n * sizeof(double) + 1);
     if (!r->fresh[k] || !r->x[k])
         return ASD_FAIL(ASD_E_OOM, "%s: no memory for its inputs", r->op->name);
-    asd_rng_init(&rng, 1, ASD_RNG_TEST, asd_rng_hash(r->op->name), (uint64_t)k);
-    for (int64_t i = 0; i < n; ++i)
-        r->x[k][i] = bench_store(t, r->fresh[k], i, draw(&rng, r->c, k, t, i));
+    input_job j = {r, k};
+    asd_par_for(blocks(n), input_block, &j);
     return r->d->backend->upload(r->d, x, r->fresh[k], bench_bytes(s, t));
 }
 
@@ -215,8 +265,7 @@ static asd_status make_output(bench_op_rig *r)
     asd_shape s = r->node.y.shape;
     asd_dtype t = r->node.y.dtype;
     int64_t   n = asd_count(s);
-    asd_rng   rng;
-    r->call.y = (asd_tensor){NULL, NULL, t, t, s};
+    r->call.y   = (asd_tensor){NULL, NULL, t, t, s};
     ASD_TRY(r->d->backend->alloc(r->d, bench_bytes(s, t), r->op->name, &r->call.y.x));
     if (!r->backward)
         return ASD_OK;
@@ -227,9 +276,9 @@ static asd_status make_output(bench_op_rig *r)
         free(dy);
         return ASD_FAIL(ASD_E_OOM, "%s: no memory for its output's gradient", r->op->name);
     }
-    asd_rng_init(&rng, 3, ASD_RNG_TEST, 0, 0);
+    bench_normals(3, 0, 0, n, r->dy);
     for (int64_t i = 0; i < n; ++i)
-        r->dy[i] = bench_store(t, dy, i, asd_rng_normal(&rng));
+        r->dy[i] = bench_store(t, dy, i, r->dy[i]);
     asd_status st = r->d->backend->upload(r->d, r->call.y.g, dy, bench_bytes(s, t));
     free(dy);
     return st;

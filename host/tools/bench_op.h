@@ -28,6 +28,10 @@ static inline size_t bench_bytes(asd_shape s, asd_dtype t)
 double bench_load(asd_dtype t, const void *x, int64_t i);
 double bench_store(asd_dtype t, void *x, int64_t i, double v);
 
+/* n standard normal numbers: those of ASD_RNG_TEST with this seed and coordinates, cut into blocks
+ * that are drawn side by side. */
+void bench_normals(uint64_t seed, uint64_t a, uint64_t b, int64_t n, double *out);
+
 /* A call on inputs as they were made, into memory that holds NaN, waited for. The backward runs the
  * forward first. */
 asd_status bench_fresh_forward(bench_op_rig *r);
