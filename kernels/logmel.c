@@ -323,7 +323,8 @@ static const asd_case logmel_cases[] = {
     CASE(2, 3001, fft1000, ASD_I16, ",int16", 0),
     CASE(1, 160000, baseline, ASD_F32, "", 1),
     CASE(2, 160000, baseline, ASD_I16, ",int16", 1),
-    CASE(2, 160000, baseline_cufft, ASD_I16, ",int16", 1),
+    CASE(256, 160000, baseline, ASD_I16, ",int16", 2),
+    CASE(256, 160000, baseline_cufft, ASD_I16, ",int16", 2),
     {.name = NULL},
 };
 

@@ -147,7 +147,8 @@ typedef struct asd_case {
     int64_t     index_limit;
     const void *attr;
     int         inference; /* run with training = 0; then only the forward is checked */
-    int         bench;     /* a benchmark shape, too large for finite differences */
+    int         bench;     /* 1: a benchmark shape, too large for finite differences; 2: one for
+                            * GPUs, too large for a CPU's tests and benchmarks */
 } asd_case;
 
 /* bits of asd_op.keeps */

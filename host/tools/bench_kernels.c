@@ -92,9 +92,11 @@ static int op_wanted(const args *a, const char *name)
     return !a->op.n;
 }
 
-static int case_wanted(const args *a, const char *name, int is_bench)
+/* kind: `bench` of the case; 2 is for GPUs alone. */
+static int case_wanted(const args *a, const char *name, int kind, asd_backend device)
 {
-    return (is_bench || a->all) && (!a->case_text || strstr(name, a->case_text));
+    return (kind || a->all) && (kind < 2 || device == ASD_CUDA) &&
+           (!a->case_text || strstr(name, a->case_text));
 }
 
 static asd_status check_names(const args *a)
@@ -198,7 +200,8 @@ static asd_status run_all(bench *b)
 {
     for (const asd_op *const *op = asd_ops; *op; ++op)
         for (const asd_case *c = (*op)->cases; c->name; ++c)
-            if (op_wanted(b->a, (*op)->name) && case_wanted(b->a, c->name, c->bench) &&
+            if (op_wanted(b->a, (*op)->name) &&
+                case_wanted(b->a, c->name, c->bench, b->device.kind) &&
                 !(b->a->precision == BF16 && !(*op)->bf16))
                 ASD_TRY(run_case(b, *op, c));
     if (op_wanted(b->a, "adam") && !b->a->case_text && !b->a->pass && b->a->precision == FP32)

@@ -94,24 +94,64 @@ static double mel_edge(const asd_logmel_attr *a, int64_t m)
     return mel <= 15 ? mel * (200.0 / 3) : 1000 * pow(6.4, (mel - 15) / 27);
 }
 
-/* One frame by the O(N^2) Fourier sum. turn: (n_fft) cos and sin of 2 pi i / n_fft; wx: (n_fft)
- * scratch for the windowed frame; power: (n_fft/2 + 1) */
+/* out[f] = sum_i x[i step] exp(-2 pi i f i / n), f < n: halved while n is even, the odd rest by the
+ * sum itself. turn: (n step) cos and sin of 2 pi i / (n step) */
+static void fourier(const double *x, int64_t n, int64_t step, const double (*turn)[2],
+                    double (*out)[2])
+{
+    if (n % 2) {
+        for (int64_t f = 0; f < n; ++f) {
+            out[f][0] = out[f][1] = 0;
+            for (int64_t i = 0; i < n; ++i) {
+                out[f][0] += x[i * step] * turn[f * i % n * step][0];
+                out[f][1] -= x[i * step] * turn[f * i % n * step][1];
+            }
+        }
+        return;
+    }
+    fourier(x, n / 2, 2 * step, turn, out);
+    fourier(x + step, n / 2, 2 * step, turn, out + n / 2);
+    for (int64_t f = 0; f < n / 2; ++f) {
+        double *even = out[f], *odd = out[f + n / 2], c = turn[f * step][0], s = turn[f * step][1];
+        double  re = odd[0] * c + odd[1] * s, im = odd[1] * c - odd[0] * s;
+        odd[0] = even[0] - re;
+        odd[1] = even[1] - im;
+        even[0] += re;
+        even[1] += im;
+    }
+}
+
+/* One frame. turn: (n_fft) cos and sin of 2 pi i / n_fft; wx: (n_fft) scratch for the windowed
+ * frame; bins: (n_fft) scratch; power: (n_fft/2 + 1) */
 static void frame_power(const asd_logmel_attr *a, const double *x, int64_t S, double scale,
-                        int64_t t, const double (*turn)[2], double *wx, double *power)
+                        int64_t t, const double (*turn)[2], double *wx, double (*bins)[2],
+                        double *power)
 {
     for (int64_t i = 0; i < a->n_fft; ++i) {
         int64_t at = t * a->hop_samples + i - a->n_fft / 2;
         wx[i]      = at < 0 || at >= S ? 0 : (0.5 - 0.5 * turn[i][0]) * x[at] * scale;
     }
-    for (int64_t f = 0; f <= a->n_fft / 2; ++f) {
-        double re = 0, im = 0;
-        for (int64_t i = 0, k = 0; i < a->n_fft; ++i) { /* k = f i mod n_fft */
-            re += wx[i] * turn[k][0];
-            im -= wx[i] * turn[k][1];
-            k += f;
-            k -= k >= a->n_fft ? a->n_fft : 0;
+    fourier(wx, a->n_fft, 1, turn, bins);
+    for (int64_t f = 0; f <= a->n_fft / 2; ++f)
+        power[f] = bins[f][0] * bins[f][0] + bins[f][1] * bins[f][1];
+}
+
+/* h: (n_mels, n_fft/2 + 1). range: (n_mels) first and last bin that band m may weigh, outside of
+ * which h is zero. */
+static void mel_weights(const asd_logmel_attr *a, double *h, int64_t (*range)[2])
+{
+    for (int64_t m = 0; m < a->n_mels; ++m) {
+        double f0 = mel_edge(a, m), f1 = mel_edge(a, m + 1), f2 = mel_edge(a, m + 2);
+        range[m][0] = a->n_fft / 2;
+        range[m][1] = 0;
+        for (int64_t f = 0; f <= a->n_fft / 2; ++f, ++h) {
+            double hz = (double)f * a->rate_hz / (double)a->n_fft;
+            *h        = fmax(0, fmin((hz - f0) / (f1 - f0), (f2 - hz) / (f2 - f1))) * 2 / (f2 - f0);
+            if (*h > 0) {
+                range[m][0] = f < range[m][0] ? f : range[m][0];
+                range[m][1] = f;
+            }
         }
-        power[f] = re * re + im * im;
     }
 }
 
@@ -122,27 +162,31 @@ static void ref_logmel(const asd_node *n, int training, const double *const *x, 
     const asd_logmel_attr *a = n->attr;
     int64_t                B = n->y.shape.d[0], T = n->y.shape.d[1], S = n->in[0].shape.d[1];
     double                 scale = n->in[0].dtype == ASD_I16 ? 1.0 / 32768 : 1;
-    double                *power = malloc((size_t)(a->n_fft / 2 + 1) * sizeof *power);
+    int64_t                bins  = a->n_fft / 2 + 1;
+    double                *power = malloc((size_t)bins * sizeof *power);
+    double                *h     = malloc((size_t)(a->n_mels * bins) * sizeof *h);
     double                *wx    = malloc((size_t)a->n_fft * sizeof *wx);
     double(*turn)[2]             = malloc((size_t)a->n_fft * sizeof *turn);
+    double(*z)[2]                = malloc((size_t)a->n_fft * sizeof *z);
+    int64_t(*range)[2]           = malloc((size_t)a->n_mels * sizeof *range);
+    mel_weights(a, h, range);
     for (int64_t i = 0; i < a->n_fft; ++i) {
         turn[i][0] = cos(6.28318530717958647692 * (double)i / (double)a->n_fft);
         turn[i][1] = sin(6.28318530717958647692 * (double)i / (double)a->n_fft);
     }
     for (int64_t b = 0; b < B; ++b)
         for (int64_t t = 0; t < T; ++t) {
-            frame_power(a, x[0] + b * S, S, scale, t, (const double(*)[2])turn, wx, power);
+            frame_power(a, x[0] + b * S, S, scale, t, (const double(*)[2])turn, wx, z, power);
             for (int64_t m = 0; m < a->n_mels; ++m) {
-                double f0 = mel_edge(a, m), f1 = mel_edge(a, m + 1), f2 = mel_edge(a, m + 2),
-                       sum = 0;
-                for (int64_t f = 0; f <= a->n_fft / 2; ++f) {
-                    double hz = (double)f * a->rate_hz / (double)a->n_fft;
-                    double h  = fmax(0, fmin((hz - f0) / (f1 - f0), (f2 - hz) / (f2 - f1)));
-                    sum += h * 2 / (f2 - f0) * power[f];
-                }
+                double sum = 0;
+                for (int64_t f = range[m][0]; f <= range[m][1]; ++f)
+                    sum += h[m * bins + f] * power[f];
                 y[(b * T + t) * a->n_mels + m] = 10 * log10(fmax(sum, a->floor));
             }
         }
+    free(h);
+    free(range);
+    free(z);
     free(turn);
     free(wx);
     free(power);
