@@ -299,8 +299,13 @@ static asd_status make_graph(group *g, int64_t n_rows, int training, batch_graph
             continue;
         ASD_TRY(asd_group_plan(g, size[k], training, &two[k].plan));
         two[k].enqueue = training ? enqueue_step : enqueue_validation;
-        if (!asd_plan_checks(two[k].plan.plan))
-            ASD_TRY(asd_capture(g->s, record, &(capture_job){g, &two[k]}, &two[k].graph));
+        if (asd_plan_checks(two[k].plan.plan))
+            continue;
+        /* Once as it is, so that kernels are loaded and libraries have chosen before the capture,
+         * and a launch that fails says so; whatever it computes, asd_groups_upload overwrites. */
+        ASD_TRY(two[k].enqueue(g, &two[k].plan));
+        ASD_TRY(asd_stream_wait(g->s));
+        ASD_TRY(asd_capture(g->s, record, &(capture_job){g, &two[k]}, &two[k].graph));
     }
     return ASD_OK;
 }

@@ -32,7 +32,7 @@ asd_status asd_groups_new(asd_gpu *gpu, const asd_cfg *cfg, asd_net *nets, int64
 void       asd_groups_free(asd_groups *g);
 
 /* Parameters, moments and running statistics of the networks go to the device; `step` steps were
- * done. */
+ * done. Before the first run. */
 asd_status asd_groups_upload(asd_groups *g, int64_t step);
 /* And come back, for a checkpoint. */
 asd_status asd_groups_download(asd_groups *g);

@@ -10,12 +10,15 @@
 
 /* --- running --- */
 
+/* Validations are whole, so their counter may begin at 0 whenever it likes. */
 static asd_status set_step(group *g, int64_t step)
 {
     asd_step now = {.step = step < g->steps ? step : g->steps,
                     .seed = (uint64_t)g->cfg->seed,
-                    .lr   = (float)g->cfg->train_lr};
+                    .lr   = (float)g->cfg->train_lr},
+             val = {0};
     ASD_TRY(asd_stream_upload(g->s, g->step, &now, sizeof now));
+    ASD_TRY(asd_stream_upload(g->s, g->val_step, &val, sizeof val));
     return asd_stream_wait(g->s);
 }
 
