@@ -183,13 +183,15 @@ const struct {
 /* --- opening --- */
 
 /* What cuDNN takes: one dtype in all of the call's activations, dimensions that fit an int, no
- * groups. */
+ * groups, no ReLU behind a norm. */
 bool fits(const bench_subject *of)
 {
     const asd_call *c = of->ready;
     int64_t         R = asd_rows(c->y.shape), C = asd_last(c->y.shape);
-    bool            flat = strcmp(of->line.op, "batchnorm") || c->x[1].shape.n == 1;
-    return flat && R * C <= INT_MAX && c->x[0].dtype == c->y.dtype &&
+    bool            norm = !strcmp(of->line.op, "batchnorm");
+    bool            flat = !norm || c->x[1].shape.n == 1;
+    bool            bare = !norm || !static_cast<const asd_batchnorm_attr *>(c->attr)->relu;
+    return flat && bare && R * C <= INT_MAX && c->x[0].dtype == c->y.dtype &&
            (c->y.dtype == ASD_F32 || c->y.dtype == ASD_BF16) &&
            (c->n_in < 2 || c->x[1].dtype == ASD_F32);
 }

@@ -8,6 +8,8 @@
  *   inference:  m, var are the running values
  *   dx = w s (dy - mean_r dy - h mean_r (dy h))      h = (x - m) s
  *   dw = sum_r dy h        db = sum_r dy
+ *   attribute relu: y = max(y, 0), and dy counts where y > 0 only. y is not kept for that: backward
+ *   computes its sign again from x, which it reads anyway. As bits the same as a relu op behind.
  *
  * x, y: (R, C)   w, b, running_mean, running_var: (C)   saved: (2, C) = m, s
  * Grouped, G batches side by side: x, y: (G, R, C)   parameters: (G, C)   saved: (2, G, C). Each
@@ -96,16 +98,23 @@ ASD_SIMD static void column_statistics(const float *x, int64_t R, int64_t ld, in
 
 ASD_SIMD static void normalise(const float *restrict x, int64_t R, int64_t ld, int64_t columns,
                                const float *mean, const float *rstd, const float *w, const float *b,
-                               float *restrict y)
+                               int relu, float *restrict y)
 {
     float scale[COLUMNS], shift[COLUMNS];
     for (int64_t c = 0; c < columns; ++c) {
         scale[c] = rstd[c] * w[c];
         shift[c] = b[c];
     }
-    for (int64_t r = 0; r < R; ++r)
-        for (int64_t c = 0; c < columns; ++c)
-            y[r * ld + c] = (x[r * ld + c] - mean[c]) * scale[c] + shift[c];
+    if (relu)
+        for (int64_t r = 0; r < R; ++r)
+            for (int64_t c = 0; c < columns; ++c) {
+                float z       = (x[r * ld + c] - mean[c]) * scale[c] + shift[c];
+                y[r * ld + c] = z < 0 ? 0 : z; /* NaN passes, as in relu.c */
+            }
+    else
+        for (int64_t r = 0; r < R; ++r)
+            for (int64_t c = 0; c < columns; ++c)
+                y[r * ld + c] = (x[r * ld + c] - mean[c]) * scale[c] + shift[c];
 }
 
 static void fwd_block(const asd_call *call, int64_t i)
@@ -129,7 +138,8 @@ static void fwd_block(const asd_call *call, int64_t i)
     }
     for (int64_t c = 0; c < k.columns; ++c)
         rstd[c] = 1 / sqrtf(var[c] + a->eps);
-    normalise(x, k.R, k.C, k.columns, mean, rstd, w + k.p, b + k.p, (float *)call->y.x + k.x);
+    normalise(x, k.R, k.C, k.columns, mean, rstd, w + k.p, b + k.p, a->relu,
+              (float *)call->y.x + k.x);
 }
 
 static void fwd_chunk(void *ctx, int64_t chunk)
@@ -144,24 +154,36 @@ static asd_status batchnorm_fwd_cpu(const asd_call *c)
     return ASD_OK;
 }
 
-/* dw, db: (columns) added to when not NULL; dx stored, or added when `add` */
-ASD_SIMD static void column_gradients(const float *restrict x, const float *restrict dy, int64_t R,
-                                      int64_t ld, int64_t columns, const float *mean,
-                                      const float *rstd, const float *w, float *restrict dx,
-                                      int add, float *dw, float *db)
+/* Element `at` of dy as the normalisation sees it: what the ReLU behind it lets through. The sign
+ * of y comes from the forward's own expression, so from its bits. */
+static inline float upstream(const float *x, const float *dy, int64_t at, float mean, float scale,
+                             float shift, int relu)
+{
+    return !relu || (x[at] - mean) * scale + shift > 0 ? dy[at] : 0;
+}
+
+/* dw, db: (columns) added to when not NULL; dx stored, or added when `add`. b is read for the ReLU
+ * alone. */
+static inline __attribute__((always_inline)) void
+column_gradients_of(const float *restrict x, const float *restrict dy, int64_t R, int64_t ld,
+                    int64_t columns, const float *mean, const float *rstd, const float *w,
+                    const float *b, int relu, float *restrict dx, int add, float *dw, float *db)
 {
     float sum[COLUMNS] = {0}, dot[COLUMNS] = {0}; /* sum_r dy, sum_r dy h */
-    float mean_dy[COLUMNS], mean_dyh[COLUMNS], scale[COLUMNS];
+    float mean_dy[COLUMNS], mean_dyh[COLUMNS], scale[COLUMNS], shift[COLUMNS];
+    for (int64_t c = 0; c < columns; ++c) {
+        scale[c] = rstd[c] * w[c];
+        shift[c] = relu ? b[c] : 0;
+    }
     for (int64_t r = 0; r < R; ++r)
         for (int64_t c = 0; c < columns; ++c) {
-            float g = dy[r * ld + c];
+            float g = upstream(x, dy, r * ld + c, mean[c], scale[c], shift[c], relu);
             sum[c] += g;
             dot[c] += g * ((x[r * ld + c] - mean[c]) * rstd[c]);
         }
     for (int64_t c = 0; c < columns; ++c) {
         mean_dy[c]  = sum[c] / (float)R;
         mean_dyh[c] = dot[c] / (float)R;
-        scale[c]    = w[c] * rstd[c];
     }
     if (dw)
         for (int64_t c = 0; c < columns; ++c)
@@ -174,30 +196,45 @@ ASD_SIMD static void column_gradients(const float *restrict x, const float *rest
     if (dx && add)
         for (int64_t r = 0; r < R; ++r)
             for (int64_t c = 0; c < columns; ++c) {
+                float g = upstream(x, dy, r * ld + c, mean[c], scale[c], shift[c], relu);
                 float h = (x[r * ld + c] - mean[c]) * rstd[c];
-                dx[r * ld + c] += scale[c] * (dy[r * ld + c] - mean_dy[c] - h * mean_dyh[c]);
+                dx[r * ld + c] += scale[c] * (g - mean_dy[c] - h * mean_dyh[c]);
             }
     else if (dx)
         for (int64_t r = 0; r < R; ++r)
             for (int64_t c = 0; c < columns; ++c) {
+                float g        = upstream(x, dy, r * ld + c, mean[c], scale[c], shift[c], relu);
                 float h        = (x[r * ld + c] - mean[c]) * rstd[c];
-                dx[r * ld + c] = scale[c] * (dy[r * ld + c] - mean_dy[c] - h * mean_dyh[c]);
+                dx[r * ld + c] = scale[c] * (g - mean_dy[c] - h * mean_dyh[c]);
             }
+}
+
+/* Compiled once for each, so that the loops hold no branch. */
+ASD_SIMD static void column_gradients(const float *x, const float *dy, int64_t R, int64_t ld,
+                                      int64_t columns, const float *mean, const float *rstd,
+                                      const float *w, const float *b, int relu, float *dx, int add,
+                                      float *dw, float *db)
+{
+    if (relu)
+        column_gradients_of(x, dy, R, ld, columns, mean, rstd, w, b, 1, dx, add, dw, db);
+    else
+        column_gradients_of(x, dy, R, ld, columns, mean, rstd, w, b, 0, dx, add, dw, db);
 }
 
 static void bwd_block(const asd_call *call, int64_t i)
 {
-    block        k     = block_of(call, i);
-    const float *saved = call->saved;
-    float       *dw = call->x[1].g, *db = call->x[2].g, *dx = call->x[0].g;
+    const asd_batchnorm_attr *a     = call->attr;
+    block                     k     = block_of(call, i);
+    const float              *saved = call->saved;
+    float                    *dw = call->x[1].g, *db = call->x[2].g, *dx = call->x[0].g;
     if (dw && !call->acc[1])
         memset(dw + k.p, 0, (size_t)k.columns * sizeof *dw);
     if (db && !call->acc[2])
         memset(db + k.p, 0, (size_t)k.columns * sizeof *db);
     column_gradients((const float *)call->x[0].x + k.x, (const float *)call->y.g + k.x, k.R, k.C,
                      k.columns, saved + k.p, saved + k.P + k.p, (const float *)call->x[1].x + k.p,
-                     dx ? dx + k.x : NULL, call->acc[0], dw ? dw + k.p : NULL,
-                     db ? db + k.p : NULL);
+                     (const float *)call->x[2].x + k.p, a->relu, dx ? dx + k.x : NULL, call->acc[0],
+                     dw ? dw + k.p : NULL, db ? db + k.p : NULL);
 }
 
 static void bwd_chunk(void *ctx, int64_t chunk)
@@ -213,10 +250,11 @@ static asd_status batchnorm_bwd_cpu(const asd_call *c)
     return ASD_OK;
 }
 
-static const asd_batchnorm_attr attr = {.eps = 1e-3f, .momentum = 0.01f};
-#define CASE(R, C, suffix, is_inference, is_bench)                                                 \
+static const asd_batchnorm_attr plain = {.eps = 1e-3f, .momentum = 0.01f};
+static const asd_batchnorm_attr relu  = {.eps = 1e-3f, .momentum = 0.01f, .relu = 1};
+#define CASE(R, C, suffix, a, is_inference, is_bench)                                              \
     {                                                                                              \
-        .name = "R=" #R ",C=" #C suffix, .n_in = 5, .attr = &attr, .inference = is_inference,      \
+        .name = "R=" #R ",C=" #C suffix, .n_in = 5, .attr = &a, .inference = is_inference,         \
         .bench = is_bench,                                                                         \
         .in    = {{ASD_F32, {2, {R, C}}},                                                          \
                   {ASD_F32, {1, {C}}},                                                             \
@@ -226,9 +264,9 @@ static const asd_batchnorm_attr attr = {.eps = 1e-3f, .momentum = 0.01f};
         .fill  = {ASD_FILL_NORMAL, ASD_FILL_POSITIVE, ASD_FILL_NORMAL, ASD_FILL_NORMAL,            \
                   ASD_FILL_POSITIVE},                                                              \
     }
-#define GROUPED(G, R, C, suffix, is_inference, is_bench)                                           \
+#define GROUPED(G, R, C, suffix, a, is_inference, is_bench)                                        \
     {                                                                                              \
-        .name = "G=" #G ",R=" #R ",C=" #C suffix, .n_in = 5, .attr = &attr,                        \
+        .name = "G=" #G ",R=" #R ",C=" #C suffix, .n_in = 5, .attr = &a,                           \
         .inference = is_inference, .bench = is_bench,                                              \
         .in   = {{ASD_F32, {3, {G, R, C}}},                                                        \
                  {ASD_F32, {2, {G, C}}},                                                           \
@@ -239,24 +277,34 @@ static const asd_batchnorm_attr attr = {.eps = 1e-3f, .momentum = 0.01f};
                  ASD_FILL_POSITIVE},                                                               \
     }
 static const asd_case batchnorm_cases[] = {
-    CASE(2, 1, "", 0, 0),
-    CASE(3, 5, "", 0, 0),
-    CASE(31, 67, "", 0, 0),
-    CASE(3, 521, "", 0, 0),
-    CASE(150, 8, "", 0, 0),
-    CASE(1, 3, ",inference", 1, 0),
-    CASE(5, 131, ",inference", 1, 0),
-    CASE(1031, 5, ",inference", 1, 0),
-    CASE(513, 8, ",inference", 1, 0),
-    GROUPED(1, 2, 1, "", 0, 0),
-    GROUPED(3, 5, 7, "", 0, 0),
-    GROUPED(2, 3, 67, "", 0, 0),
-    GROUPED(7, 37, 3, "", 0, 0),
-    GROUPED(3, 1, 131, ",inference", 1, 0),
-    CASE(256, 128, "", 0, 1),
-    CASE(256, 8, "", 0, 1),
-    GROUPED(7, 256, 128, "", 0, 1),
-    GROUPED(7, 256, 8, "", 0, 1),
+    CASE(2, 1, "", plain, 0, 0),
+    CASE(3, 5, "", plain, 0, 0),
+    CASE(31, 67, "", plain, 0, 0),
+    CASE(3, 521, "", plain, 0, 0),
+    CASE(150, 8, "", plain, 0, 0),
+    CASE(1, 3, ",inference", plain, 1, 0),
+    CASE(5, 131, ",inference", plain, 1, 0),
+    CASE(1031, 5, ",inference", plain, 1, 0),
+    CASE(513, 8, ",inference", plain, 1, 0),
+    GROUPED(1, 2, 1, "", plain, 0, 0),
+    GROUPED(3, 5, 7, "", plain, 0, 0),
+    GROUPED(2, 3, 67, "", plain, 0, 0),
+    GROUPED(7, 37, 3, "", plain, 0, 0),
+    GROUPED(3, 1, 131, ",inference", plain, 1, 0),
+    CASE(2, 1, ",relu", relu, 0, 0),
+    CASE(31, 67, ",relu", relu, 0, 0),
+    CASE(137, 8, ",relu", relu, 0, 0),
+    CASE(17, 24, ",relu,inference", relu, 1, 0),
+    GROUPED(3, 5, 7, ",relu", relu, 0, 0),
+    GROUPED(2, 11, 4, ",relu", relu, 0, 0),
+    GROUPED(3, 2, 13, ",relu,inference", relu, 1, 0),
+    CASE(256, 128, "", plain, 0, 1),
+    CASE(256, 8, "", plain, 0, 1),
+    GROUPED(7, 256, 128, "", plain, 0, 1),
+    GROUPED(7, 256, 8, "", plain, 0, 1),
+    CASE(256, 128, ",relu", relu, 0, 1),
+    GROUPED(7, 256, 128, ",relu", relu, 0, 1),
+    GROUPED(7, 256, 8, ",relu", relu, 0, 1),
     {.name = NULL},
 };
 
@@ -268,7 +316,7 @@ const asd_op asd_op_batchnorm = {
     .fwd     = {batchnorm_fwd_cpu, ASD_CUDA_FN(batchnorm_fwd_cuda)},
     .bwd     = {batchnorm_bwd_cpu, ASD_CUDA_FN(batchnorm_bwd_cuda)},
     .bf16    = ASD_KEEPS_X(0),
-    .keeps   = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
+    .keeps   = ASD_KEEPS_X(0) | ASD_KEEPS_X(1) | ASD_KEEPS_X(2),
     .no_grad = ASD_KEEPS_X(3) | ASD_KEEPS_X(4),
     .updates = ASD_KEEPS_X(3) | ASD_KEEPS_X(4),
     .cases   = batchnorm_cases,

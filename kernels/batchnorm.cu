@@ -11,6 +11,10 @@
  * read once from memory and again from the first-level cache: registers would hold no more than 256
  * rows, and the second pass costs 40 cycles where the launch costs 3,000.
  *
+ * ReLU (the attribute): the forward cuts off, the backward computes the sign of y again by the same
+ * fmaf, so neither writes nor reads anything more. In the autoencoder that saves two launches and 5
+ * passes over the tensor a layer.
+ *
  * Numerics: fp32, two passes, as in batchnorm.c.
  *
  * Bytes: forward reads x and writes y once; backward reads x and dy and writes dx. The
@@ -22,6 +26,8 @@
 #include "cuda/pack.cuh" /* load_f32, store_f32, pack_fits */
 #include "kernels/op.h"
 
+/* __launch_bounds__(THREADS, 1): left alone, ptxas aims at three blocks a multiprocessor, and
+ * spills for it on sm_80; there are fewer blocks than multiprocessors. */
 enum { THREADS = 256, WARPS = THREADS / WARP, INFERENCE_ROWS = 512 };
 
 /* How a block covers its columns and rows; N columns a thread. */
@@ -30,7 +36,7 @@ template <int N> struct tile {
         LANES   = N == 1 ? 8 : 2,
         COLUMNS = LANES * N,
         ROWS    = THREADS / LANES,
-        UNROLL  = N == 1 ? 4 : 2, /* loads in flight: all of 256 rows, or half of them */
+        UNROLL  = 2,
     };
 };
 
@@ -64,12 +70,12 @@ static __device__ void column_sums(float *v, shared_ptr<float> scratch)
 
 /* x, y: (G, R, C)   w, b, running_*: (G, C)   mean, rstd: (G, C), the two halves of `saved` */
 template <int N, typename T>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 1)
     batchnorm_fwd_k(const T *__restrict__ x, const float *__restrict__ w,
                     const float *__restrict__ b, float *__restrict__ running_mean,
                     float *__restrict__ running_var, float *__restrict__ saved_mean,
                     float *__restrict__ saved_rstd, T *__restrict__ y, int64_t R, int64_t C,
-                    float eps, float momentum, int training)
+                    float eps, float momentum, int training, int relu)
 {
     typedef tile<N> t;
     ASD_SHARED(float, scratch, WARPS *t::COLUMNS);
@@ -138,19 +144,29 @@ __global__ void __launch_bounds__(THREADS)
         float v[N];
         load_f32<N>(x + at + r * C, v);
 #pragma unroll
-        for (int i = 0; i < N; ++i)
-            v[i] = fmaf(v[i] - mean[i], scale[i], shift[i]);
+        for (int i = 0; i < N; ++i) {
+            float z = fmaf(v[i] - mean[i], scale[i], shift[i]);
+            v[i]    = relu && z < 0 ? 0 : z; /* NaN passes, as in relu.cu */
+        }
         store_f32<N>(y + at + r * C, v);
     }
 }
 
+/* dy where the ReLU behind the normalisation lets it through: y > 0, by the forward's own fmaf. */
+static __device__ __forceinline__ float let_through(float dy, float centred, float scale,
+                                                    float shift)
+{
+    return fmaf(centred, scale, shift) > 0 ? dy : 0;
+}
+
 /* dw, db, dx: NULL where none is wanted; add_*: 1 adds, 0 stores */
 template <int N, typename T>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 1)
     batchnorm_bwd_k(const T *__restrict__ x, const T *__restrict__ dy, const float *__restrict__ w,
-                    const float *__restrict__ saved_mean, const float *__restrict__ saved_rstd,
-                    T *__restrict__ dx, float *__restrict__ dw, float *__restrict__ db, int64_t R,
-                    int64_t C, int add_dx, int add_dw, int add_db)
+                    const float *__restrict__ b, const float *__restrict__ saved_mean,
+                    const float *__restrict__ saved_rstd, T *__restrict__ dx,
+                    float *__restrict__ dw, float *__restrict__ db, int64_t R, int64_t C, int relu,
+                    int add_dx, int add_dw, int add_db)
 {
     typedef tile<N> t;
     ASD_SHARED(float, scratch, WARPS * 2 * t::COLUMNS);
@@ -158,11 +174,13 @@ __global__ void __launch_bounds__(THREADS)
     int64_t at = (int64_t)blockIdx.y * R * C + column, p = (int64_t)blockIdx.y * C + column;
     int64_t first  = threadIdx.x / t::LANES;
     bool    inside = column < C;
-    float   mean[N], rstd[N], sums[2 * N]; /* sum_r dy h, sum_r dy */
+    float   mean[N], rstd[N], scale[N], shift[N], sums[2 * N]; /* sum_r dy h, sum_r dy */
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-        mean[i] = inside ? saved_mean[p + i] : 0;
-        rstd[i] = inside ? saved_rstd[p + i] : 0;
+        mean[i]  = inside ? saved_mean[p + i] : 0;
+        rstd[i]  = inside ? saved_rstd[p + i] : 0;
+        scale[i] = inside ? rstd[i] * w[p + i] : 0;
+        shift[i] = inside ? b[p + i] : 0;
         sums[i] = sums[N + i] = 0;
     }
 #pragma unroll t::UNROLL
@@ -172,6 +190,7 @@ __global__ void __launch_bounds__(THREADS)
         load_f32<N>(dy + at + r * C, g);
 #pragma unroll
         for (int i = 0; i < N; ++i) {
+            g[i]    = relu ? let_through(g[i], v[i] - mean[i], scale[i], shift[i]) : g[i];
             sums[i] = fmaf(g[i], (v[i] - mean[i]) * rstd[i], sums[i]);
             sums[N + i] += g[i];
         }
@@ -189,11 +208,10 @@ __global__ void __launch_bounds__(THREADS)
         }
     if (!dx)
         return;
-    /* y = (x - m) s w + b, m and s functions of x  ->  dx = w s (dy - mean dy - h mean (dy h)) */
-    float scale[N];
+        /* y = (x - m) s w + b, m and s functions of x  ->  dx = w s (dy - mean dy - h mean (dy h))
+         */
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-        scale[i] = w[p + i] * rstd[i];
         sums[i] /= (float)R;
         sums[N + i] /= (float)R;
     }
@@ -207,6 +225,7 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int i = 0; i < N; ++i) {
             float h = (v[i] - mean[i]) * rstd[i];
+            g[i]    = relu ? let_through(g[i], v[i] - mean[i], scale[i], shift[i]) : g[i];
             g[i]    = scale[i] * (g[i] - sums[N + i] - h * sums[i]) + (add_dx ? old[i] : 0);
         }
         store_f32<N>(dx + at + r * C, g);
@@ -233,17 +252,18 @@ template <int N, typename T> static asd_status forward(const asd_call *c, sizes 
     return ASD_LAUNCH((batchnorm_fwd_k<N, T>), grid, THREADS, 0, c->stream, (const T *)c->x[0].x,
                       (const float *)c->x[1].x, (const float *)c->x[2].x, (float *)c->x[3].x,
                       (float *)c->x[4].x, mean, mean + s.G * s.C, (T *)c->y.x, s.R, s.C, a->eps,
-                      a->momentum, c->training);
+                      a->momentum, c->training, a->relu);
 }
 
 template <int N, typename T> static asd_status backward(const asd_call *c, sizes s)
 {
-    const float *mean = (const float *)c->saved;
-    dim3         grid(asd_blocks(s.C, tile<N>::COLUMNS), (unsigned)s.G);
+    const asd_batchnorm_attr *a    = (const asd_batchnorm_attr *)c->attr;
+    const float              *mean = (const float *)c->saved;
+    dim3                      grid(asd_blocks(s.C, tile<N>::COLUMNS), (unsigned)s.G);
     return ASD_LAUNCH((batchnorm_bwd_k<N, T>), grid, THREADS, 0, c->stream, (const T *)c->x[0].x,
-                      (const T *)c->y.g, (const float *)c->x[1].x, mean, mean + s.G * s.C,
-                      (T *)c->x[0].g, (float *)c->x[1].g, (float *)c->x[2].g, s.R, s.C,
-                      (int)c->acc[0], (int)c->acc[1], (int)c->acc[2]);
+                      (const T *)c->y.g, (const float *)c->x[1].x, (const float *)c->x[2].x, mean,
+                      mean + s.G * s.C, (T *)c->x[0].g, (float *)c->x[1].g, (float *)c->x[2].g, s.R,
+                      s.C, a->relu, (int)c->acc[0], (int)c->acc[1], (int)c->acc[2]);
 }
 
 template <typename T> static asd_status forward_of(const asd_call *c)

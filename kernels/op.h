@@ -198,6 +198,7 @@ const asd_op              *asd_op_find(const char *name); /* NULL if unknown */
 typedef struct asd_batchnorm_attr {
     float eps;      /* added to the (biased) variance */
     float momentum; /* new running value = (1 - momentum) old + momentum batch */
+    int   relu;     /* 1: y = max(y, 0) at the end, with the bits of a relu op behind this one */
 } asd_batchnorm_attr;
 
 typedef struct asd_mse_attr {

@@ -489,7 +489,8 @@ static void test_params_there_and_back(void **state)
     store_new(&r, 41);
     asd_params *p = &r.params;
     asd_val     x = asd_tape_input(&r.tape, "x", ASD_F32, ASD_SHAPE2(3, 5));
-    asd_batchnorm(&r.tape, asd_linear(&r.tape, x, "a", 7), "n", (asd_batchnorm_attr){1e-3f, 0.01f});
+    asd_batchnorm(&r.tape, asd_linear(&r.tape, x, "a", 7), "n",
+                  (asd_batchnorm_attr){1e-3f, 0.01f, 0});
     asd_ref_random_weights(p, &r.rng, 1);
     float *blocks[] = {p->w, p->m, p->v, p->state}, *kept[4];
     for (int k = 0; k < 4; ++k) {

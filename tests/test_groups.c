@@ -1,5 +1,6 @@
 /* test_groups.c - G networks in one plan are the same G networks each in a plan of its own, bit for
- * bit: loss, gradients and running statistics, over several steps.
+ * bit: loss, gradients and running statistics, over several steps; and a batchnorm with its ReLU
+ * inside is the same as one with a relu op behind it.
  */
 #include "harness.h"
 
@@ -13,7 +14,7 @@
 
 enum { G = 3, R = 90, F = 11, STACK = 3, WIDTH = 71, CODE = 3, STEPS = 3 };
 
-static const asd_batchnorm_attr norm = {1e-3f, 0.01f};
+static const asd_batchnorm_attr norm = {.eps = 1e-3f, .momentum = 0.01f};
 static const asd_adam           adam = {0.9, 0.999, 1e-8, 0, 0, 0};
 
 typedef struct net {
@@ -24,8 +25,9 @@ typedef struct net {
     double    *work;
 } net;
 
-/* The autoencoder's ops. groups 0: one network as builders made it before there were groups. */
-static void net_new(net *n, int64_t groups, int64_t B, const float *frames)
+/* The autoencoder's ops. groups 0: one network without the dimension of groups. fused: the ReLU is
+ * batchnorm's. */
+static void net_new(net *n, int64_t groups, int fused, int64_t B, const float *frames)
 {
     memset(n, 0, sizeof *n);
     asd_params_init(&n->params);
@@ -40,8 +42,10 @@ static void net_new(net *n, int64_t groups, int64_t B, const float *frames)
         y = groups ? asd_linear_grouped(t, y, a, widths[i]) : asd_linear(t, y, a, widths[i]);
         if (i == 2)
             break;
-        y = groups ? asd_batchnorm_grouped(t, y, b, norm) : asd_batchnorm(t, y, b, norm);
-        y = asd_relu(t, y);
+        asd_batchnorm_attr attr = norm;
+        attr.relu               = fused;
+        y = groups ? asd_batchnorm_grouped(t, y, b, attr) : asd_batchnorm(t, y, b, attr);
+        y = fused ? y : asd_relu(t, y);
     }
     n->loss = groups ? asd_mse_grouped(t, y, x) : asd_mse(t, y, x);
     assert_ok(asd_params_alloc(&n->params, 1));
@@ -94,7 +98,8 @@ static void compare(const net *all, const net *one, int64_t g)
     }
 }
 
-static void check(int64_t B)
+/* All networks in one plan, their ReLU fused or not, against plans of their own with a relu op. */
+static void check(int64_t B, int fused)
 {
     static float frames[R * F];
     net          all, one[G];
@@ -102,9 +107,9 @@ static void check(int64_t B)
     asd_rng_init(&rng, 1, ASD_RNG_TEST, asd_rng_hash("groups"), (uint64_t)B);
     for (int i = 0; i < R * F; ++i)
         frames[i] = (float)(asd_rng_normal(&rng) - 30);
-    net_new(&all, G, B, frames);
+    net_new(&all, G, fused, B, frames);
     for (int64_t g = 0; g < G; ++g) {
-        net_new(&one[g], 0, B, frames);
+        net_new(&one[g], 0, 0, B, frames);
         for (int k = 0; k < all.params.n; ++k) { /* no two groups alike */
             int64_t n;
             float  *to = asd_params_value(&one[g].params, k), *from = part(&all, k, g, 0, &n);
@@ -135,21 +140,29 @@ static void test_equal_bits(void **state)
     int threads = asd_par_threads();
     for (int t = 1; t <= 3; ++t) {
         asd_par_set_threads(t);
-        check(67);
-        check(2);
+        check(67, 0);
+        check(2, 0);
     }
     asd_par_set_threads(threads);
+}
+
+static void test_fused_relu(void **state)
+{
+    (void)state;
+    check(67, 1);
+    check(2, 1);
 }
 
 /* 600 x 33 numbers a group are more than one chunk of the mean squared error. */
 static void test_several_chunks(void **state)
 {
     (void)state;
-    check(600);
+    check(600, 1);
 }
 
 static const struct CMUnitTest cases[] = {
     ASD_CASE("groups/plan/bits-of-single-networks", test_equal_bits),
+    ASD_CASE("groups/plan/bits-with-fused-relu", test_fused_relu),
     ASD_CASE("groups/plan/several-chunks", test_several_chunks),
 };
 ASD_TEST_MAIN(cases)

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const asd_batchnorm_attr norm = {1e-3f, 0.01f};
+static const asd_batchnorm_attr norm = {.eps = 1e-3f, .momentum = 0.01f};
 
 /* A tape with its store and plan, and inputs to fill. */
 typedef struct rig {

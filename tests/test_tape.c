@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const asd_batchnorm_attr norm = {1e-3f, 0.01f};
+static const asd_batchnorm_attr norm = {.eps = 1e-3f, .momentum = 0.01f};
 
 typedef struct rig {
     asd_params params;

@@ -17,12 +17,12 @@ static asd_val layer(asd_tape *t, asd_val x, const char *side, int64_t index, in
                      const asd_cfg *cfg)
 {
     char               name[64];
-    asd_batchnorm_attr norm = {(float)cfg->model_bn_eps, (float)cfg->model_bn_momentum};
+    asd_batchnorm_attr norm = {(float)cfg->model_bn_eps, (float)cfg->model_bn_momentum, 1};
     snprintf(name, sizeof name, "%s.%lld.linear", side, (long long)index);
     x = linear(t, x, name, width);
     snprintf(name, sizeof name, "%s.%lld.norm", side, (long long)index);
-    x = grouped(t, x) ? asd_batchnorm_grouped(t, x, name, norm) : asd_batchnorm(t, x, name, norm);
-    return asd_relu(t, x);
+    return grouped(t, x) ? asd_batchnorm_grouped(t, x, name, norm)
+                         : asd_batchnorm(t, x, name, norm);
 }
 
 asd_val asd_autoencoder(asd_tape *t, asd_val x, const asd_cfg *cfg)

@@ -350,8 +350,8 @@ static const char *batchnorm(standin *s)
     layout                          x = rows(s, s->node->in[0].shape);
     dnnl_batch_normalization_desc_t f, b;
     unsigned                        flags = dnnl_use_scale | dnnl_use_shift;
-    if (s->node->in[1].shape.n != 1)
-        return NULL; /* groups */
+    if (s->node->in[1].shape.n != 1 || a->relu)
+        return NULL; /* groups; the ReLU would need a workspace of its own */
     if (!s->ours->training)
         flags |= dnnl_use_global_stats;
     if (!s->st)

@@ -9,7 +9,7 @@ enum { MAX_NODES = 12, MAX_COLUMNS = 9 };
 
 asd_val asd_ref_random_net(asd_tape *t, asd_rng *rng, int64_t R, asd_val *x)
 {
-    static const asd_batchnorm_attr norm = {1e-3f, 0.01f};
+    static const asd_batchnorm_attr norm = {.eps = 1e-3f, .momentum = 0.01f};
     asd_val                         v[MAX_NODES + 1];
     char                            name[32];
     int                             n = 1;

@@ -43,9 +43,10 @@ static void ref_batchnorm(const asd_node *n, int training, const double *const *
             mean = x[3][i];
             var  = x[4][i];
         }
-        for (int64_t r = 0; r < R; ++r)
-            y[at + r * C] =
-                (x[0][at + r * C] - mean) / sqrt(var + (double)a->eps) * x[1][i] + x[2][i];
+        for (int64_t r = 0; r < R; ++r) {
+            double z = (x[0][at + r * C] - mean) / sqrt(var + (double)a->eps) * x[1][i] + x[2][i];
+            y[at + r * C] = a->relu && z < 0 ? 0 : z;
+        }
     }
 }
 
