@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CANARY_BYTES = 256 };
-static const unsigned char CANARY = 0xA5;
+/* Canaries are NaNs in fp32 and bf16, and negative as an index, so that a read of one that counts
+ * for anything shows too. Bytes of even places differ from buffer to buffer. */
+enum { CANARY_BYTES = 256, CANARY_FIRST = 0xC0, CANARY_ODD = 0xFF, CANARIES = 63 };
 
 /* --- numbers --- */
 
@@ -59,12 +60,19 @@ static size_t block_bytes(size_t bytes)
     return 2 * CANARY_BYTES + asd_align_up(bytes);
 }
 
+static unsigned char canary(const rig_buffer *b, size_t i)
+{
+    return i % 2 ? CANARY_ODD : b->canary;
+}
+
 static void *buffer_new(op_rig *r, rig_buffer *b, size_t bytes)
 {
-    b->bytes = bytes;
-    b->block = asd_calloc_aligned(block_bytes(bytes), 1);
-    memset(b->block, CANARY, CANARY_BYTES);
-    memset(b->block + CANARY_BYTES + bytes, CANARY, asd_align_up(bytes) - bytes + CANARY_BYTES);
+    b->bytes  = bytes;
+    b->block  = asd_calloc_aligned(block_bytes(bytes), 1);
+    b->canary = (unsigned char)(CANARY_FIRST + r->n_buffers++ % CANARIES);
+    for (size_t i = 0; i < block_bytes(bytes); ++i)
+        if (i < CANARY_BYTES || i >= CANARY_BYTES + bytes)
+            b->block[i] = canary(b, i);
     if (r->backend == ASD_CPU)
         return b->block + CANARY_BYTES;
     assert_ok(asd_gpu_alloc(r->gpu, block_bytes(bytes), "a test's buffer", "", &b->device));
@@ -104,10 +112,10 @@ static void buffer_check(const rig_buffer *b, const char *what)
     if (!b->block)
         return;
     for (size_t i = 0; i < CANARY_BYTES; ++i)
-        if (b->block[i] != CANARY)
+        if (b->block[i] != canary(b, i))
             fail_msg("%s: written %zu bytes before its start", what, CANARY_BYTES - i);
     for (size_t i = b->bytes; i < asd_align_up(b->bytes) + CANARY_BYTES; ++i)
-        if (b->block[CANARY_BYTES + i] != CANARY)
+        if (b->block[CANARY_BYTES + i] != canary(b, CANARY_BYTES + i))
             fail_msg("%s: written %zu bytes past its end", what, i - b->bytes);
 }
 

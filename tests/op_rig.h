@@ -16,6 +16,7 @@ typedef struct rig_buffer {
     unsigned char *block; /* canaries, values, canaries */
     void          *device;
     size_t         bytes;
+    unsigned char  canary; /* every buffer its own, so that a copy from border to border shows */
 } rig_buffer;
 
 typedef struct op_rig {
@@ -30,6 +31,7 @@ typedef struct op_rig {
     void           *fresh[ASD_MAX_IN]; /* inputs as they were made: some ops update theirs */
     double         *ref[ASD_MAX_IN];   /* the same in double */
     double         *y_ref;
+    int             n_buffers;
     asd_gpu        *gpu;
     asd_stream     *stream;
 } op_rig;

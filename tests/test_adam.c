@@ -404,6 +404,40 @@ static void test_feed(void **state)
     rig_free(&r);
 }
 
+/* A network of more chunks than a block has threads: a thread adds several partial sums. */
+static void test_many_chunks(void **state)
+{
+    (void)state;
+    enum { N = ASD_ADAM_CHUNK * 259 + 5 };
+    rig                  r;
+    asd_adam_layout      table;
+    const asd_adam_slice all  = {0, N};
+    const layout         l    = {"many chunks", 1, 1, {{0, N}}, N};
+    const asd_adam       rule = {0.9, 0.999, 1e-8, 0, 10, 0};
+    const asd_step       now  = {.lr = 0.5f};
+    side                 s;
+    device_side          d;
+    double               norm;
+    rig_new(&r);
+    side_new(&s, &l);
+    memset(s.w, 0, N * sizeof *s.w);
+    for (int i = 0; i < N; ++i)
+        s.g[i] = 1;
+    device_new(&d, &r, &l, &s, &now);
+    assert_ok(asd_stream_upload(r.s, d.g, s.g, N * sizeof *s.g));
+    assert_ok(asd_adam_layout_init(&table, r.s, &all, 1, 1));
+    assert_ok(asd_adam_update_cuda(&rule, &table, d.step, d.w, d.g, d.m, d.v, NULL, d.norm, r.s));
+    to_host(&r, &norm, d.norm, sizeof norm);
+    to_host(&r, s.m, d.m, N * sizeof *s.m);
+    assert_near(norm, sqrt(N), 1e-9);
+    for (int i = 0; i < N; ++i) /* clipped to 10 over all */
+        assert_near((double)s.m[i], 0.1 * 10 / sqrt(N), 1e-8);
+    asd_adam_layout_clear(&table);
+    device_free(&d, &r);
+    side_free(&s);
+    rig_free(&r);
+}
+
 static void test_no_chunks(void **state)
 {
     (void)state;
@@ -421,6 +455,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("adam/device/like-cpu", test_like_cpu),
     ASD_CASE("adam/device/replay", test_replay),
     ASD_CASE("adam/device/not-finite", test_not_finite),
+    ASD_CASE("adam/device/many-chunks", test_many_chunks),
     ASD_CASE("adam/device/nothing-to-update", test_no_chunks),
     ASD_CASE("feed/device/rows-and-records", test_feed),
 };

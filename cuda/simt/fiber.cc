@@ -3,6 +3,8 @@
  * or it would take a fiber's stack for a wild pointer. */
 #include "cuda/simt/fiber.h"
 
+#include "cuda/simt/asan.h"
+
 #include "base/status.h"
 
 #include <cstdint>
@@ -15,13 +17,6 @@
 #include <ucontext.h>
 #endif
 
-#ifdef __SANITIZE_ADDRESS__
-#define SIMT_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SIMT_ASAN 1
-#endif
-#endif
 #ifdef SIMT_ASAN
 #include <sanitizer/common_interface_defs.h>
 enum { STACK_BYTES = 256 * 1024 }; /* red zones make frames large */

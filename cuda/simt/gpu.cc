@@ -1,5 +1,6 @@
 /* gpu.cc - gpu.h without a GPU: device memory is host memory, a stream does its work at once.
  * Linked into test programs only; the device is called what it is. */
+#include "cuda/simt/asan.h"
 #include "cuda/simt/gpu.h"
 
 #include "base/device.h"
@@ -111,7 +112,13 @@ const char *asd_gpu_libraries(char *buf, size_t size)
 
 /* --- memory: the bytes before a block hold its size --- */
 
-enum { HEAD = 256 };
+/* Behind a block lies what no kernel may touch: AddressSanitizer watches it, or a border of
+ * NaNs is looked at when the block is freed. */
+#ifdef SIMT_ASAN
+enum { HEAD = 256, BORDER = 0, UNTOUCHED = 0xFF };
+#else
+enum { HEAD = 256, BORDER = 64, UNTOUCHED = 0xFF };
+#endif
 
 asd_status asd_gpu_alloc(asd_gpu *g, size_t bytes, const char *what, const char *hint, void **out)
 {
@@ -120,10 +127,10 @@ asd_status asd_gpu_alloc(asd_gpu *g, size_t bytes, const char *what, const char 
         return ASD_FAIL(ASD_E_OOM, "%s: no device memory for %zu bytes, %zu of %zu are free; %s",
                         what, bytes, g->limit - g->used, g->limit, hint);
     char *p = nullptr;
-    /* aligned at the front, no slack behind: AddressSanitizer watches the end */
-    if (posix_memalign((void **)&p, 256, HEAD + bytes))
+    if (posix_memalign((void **)&p, 256, HEAD + bytes + BORDER))
         return ASD_FAIL(ASD_E_OOM, "%s: no memory for %zu bytes", what, bytes);
     memset(p + HEAD, 0, bytes);
+    memset(p + HEAD + bytes, UNTOUCHED, BORDER);
     memcpy(p, &bytes, sizeof bytes);
     g->used += bytes;
     *out = p + HEAD;
@@ -137,6 +144,12 @@ void asd_gpu_free(asd_gpu *g, void *p)
         return;
     memcpy(&bytes, (char *)p - HEAD, sizeof bytes);
     g->used -= bytes;
+    for (int i = 0; i < BORDER; ++i)
+        if (((unsigned char *)p)[bytes + (size_t)i] != UNTOUCHED) {
+            fprintf(stderr, "device memory of %zu bytes was written %d bytes past its end\n", bytes,
+                    i);
+            abort();
+        }
     free((char *)p - HEAD);
 }
 
