@@ -102,3 +102,23 @@ set_tests_properties(test_ops_simt_reverse PROPERTIES TIMEOUT 900
 
 # asd-bench checks its results on every backend; nothing is timed here for its time.
 add_simt_test(test_bench_simt tests/test_bench.c)
+
+# Are these tests any good? tests/run_mutants.sh breaks the kernels one place at a time. Programs for it: the tests
+# again, with the kernels in a shared object, before which LD_PRELOAD puts a broken one.
+option(ASD_MUTANTS "Build and run the mutation test of the CUDA kernels" OFF)
+if(ASD_MUTANTS)
+  add_library(asd_simt_kernels SHARED ${SIMT_WRAPPERS} ${SIMT_TEST_WRAPPERS})
+  target_compile_definitions(asd_simt_kernels PRIVATE ASD_WITH_CUDA=1 ASD_SIMT=1)
+  target_compile_features(asd_simt_kernels PRIVATE cxx_std_17)
+  target_compile_options(asd_simt_kernels PRIVATE ${SIMT_OPTIONS})
+  target_include_directories(asd_simt_kernels SYSTEM PRIVATE ${RANDOM123_INCLUDE})
+  target_link_libraries(asd_simt_kernels PRIVATE asd_flags)
+  foreach(source tests/test_ops.c tests/test_adam.c tests/test_logmel.c tests/simt/test_matmul.c)
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name}_mutants ${source})
+    # first the shared object, and needed, so that no archive behind it is asked for the kernels
+    target_link_options(${name}_mutants PRIVATE -Wl,--no-as-needed)
+    target_link_libraries(${name}_mutants PRIVATE asd_simt_kernels asd_simt_test_parts)
+    set_target_properties(${name}_mutants PROPERTIES LINKER_LANGUAGE CXX ENABLE_EXPORTS ON)
+  endforeach()
+endif()

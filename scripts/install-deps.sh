@@ -18,7 +18,7 @@ BUILD_PACKAGES=(
     librandom123-dev                                   # Philox
     libcairo2-dev libpango1.0-dev fonts-dejavu-core    # figures of the report
 )
-TEST_PACKAGES=(libcmocka-dev g++ clang libomp-dev clang-format patchelf xz-utils binutils)
+TEST_PACKAGES=(libcmocka-dev g++ clang libomp-dev clang-format patchelf xz-utils binutils python3)
 
 die() {
     printf 'install-deps: %s\n' "$*" >&2
