@@ -22,9 +22,11 @@ struct asd_graph {
 
 struct asd_stream {
     asd_gpu    *gpu;
-    asd_graph  *recording; /* not NULL between asd_capture_begin and end */
-    asd_stream *joined_to; /* forked from a capturing stream: records into its graph */
-    asd_status  failed;    /* first failure since the last wait */
+    asd_graph  *recording;  /* not NULL between asd_capture_begin and end */
+    asd_stream *joined_to;  /* forked from a capturing stream: records into its graph */
+    int64_t     of_capture; /* the one of joined_to's captures that it belongs to */
+    int64_t     captures;   /* begun so far */
+    asd_status  failed;     /* first failure since the last wait */
     char        text[1200];
 };
 
@@ -35,7 +37,10 @@ struct asd_event {
 
 static asd_graph *graph_of(asd_stream *s)
 {
-    return s->recording ? s->recording : s->joined_to ? graph_of(s->joined_to) : nullptr;
+    if (s->recording)
+        return s->recording;
+    return s->joined_to && s->joined_to->captures == s->of_capture ? graph_of(s->joined_to)
+                                                                   : nullptr;
 }
 
 asd_status simt::stream_do(asd_stream *s, const char *name, const work &w)
@@ -259,8 +264,10 @@ asd_status asd_event_record(asd_event *e, asd_stream *s)
 
 asd_status asd_stream_after(asd_stream *s, asd_event *e)
 {
-    if (e->of && e->of != s && graph_of(e->of) && !graph_of(s))
-        s->joined_to = e->of;
+    if (e->of && e->of != s && graph_of(e->of) && !graph_of(s)) {
+        s->joined_to  = e->of;
+        s->of_capture = e->of->captures;
+    }
     return ASD_OK;
 }
 
@@ -282,6 +289,7 @@ asd_status asd_capture_begin(asd_stream *s)
     if (graph_of(s))
         return ASD_FAIL(ASD_E_DEVICE, "the stream is being captured already");
     s->recording = new asd_graph{};
+    ++s->captures;
     return ASD_OK;
 }
 
