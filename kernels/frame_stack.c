@@ -71,6 +71,14 @@ static const asd_case frame_stack_cases[] = {
     {.name = NULL},
 };
 
+/* The rows that are gathered, not all frames there are. */
+static double frame_stack_bytes(const asd_node *n, int backward)
+{
+    (void)backward;
+    return 2.0 * (double)asd_count(n->y.shape) * (double)asd_dtype_size(n->y.dtype) +
+           (double)asd_count(n->in[1].shape) * (double)asd_dtype_size(n->in[1].dtype);
+}
+
 const asd_op asd_op_frame_stack = {
     .name    = "frame_stack",
     .min_in  = 2,
@@ -79,5 +87,6 @@ const asd_op asd_op_frame_stack = {
     .fwd     = {frame_stack_fwd_cpu, ASD_CUDA_FN(frame_stack_fwd_cuda)},
     .bf16    = ASD_KEEPS_X(0),
     .no_grad = ASD_KEEPS_X(1),
+    .bytes   = frame_stack_bytes,
     .cases   = frame_stack_cases,
 };

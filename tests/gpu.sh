@@ -216,7 +216,7 @@ part_kernels() {
             continue
         fi
         run "kernels $precision" "$bin/asd-bench" kernels --device "$device" --precision $precision --json \
-            -o "$work/$precision.jsonl" || status=1
+            --min-time 0.1 --warm-up 0.05 --cold 10 --python "$python" -o "$work/$precision.jsonl" || status=1
         [ ! -s "$work/$precision.jsonl" ] || cat "$work/$precision.jsonl" >>"$out/kernels.jsonl"
     done
     lines=$(cat "$out/kernels.jsonl" 2>/dev/null | wc -l)
