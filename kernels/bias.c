@@ -120,11 +120,13 @@ static double bias_flops(const asd_node *n, int backward)
         .name = "G=" #G ",R=" #R ",C=" #C, .n_in = 2, .bench = is_bench,                           \
         .in = {{ASD_F32, {3, {G, R, C}}}, {ASD_F32, {2, {G, C}}}},                                 \
     }
+/* R = 521: more parts than the second pass has slices on CUDA (lines.cuh). */
 static const asd_case bias_cases[] = {
     CASE(1, 1, 0),
     CASE(3, 5, 0),
     CASE(131, 3, 0),
     CASE(67, 8, 0),
+    CASE(521, 2, 0),
     CASE(3, 264, 0),
     CASE(5, 521, 0),
     CASE_GROUPS(3, 5, 7, 0),

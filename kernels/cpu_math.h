@@ -8,10 +8,32 @@
 #ifndef ASD_KERNELS_CPU_MATH_H
 #define ASD_KERNELS_CPU_MATH_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #define ASD_INLINE static inline __attribute__((always_inline))
+
+ASD_INLINE uint32_t asd_bits(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+ASD_INLINE float asd_from_bits(uint32_t u)
+{
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* mask all ones: a; all zeros: b. Choices are made of whole numbers here, because a comparison of
+ * floats may trap, and for fear of that the compiler keeps branches and gives up vectors. */
+ASD_INLINE float asd_choose(uint32_t mask, float a, float b)
+{
+    return asd_from_bits((asd_bits(a) & mask) | (asd_bits(b) & ~mask));
+}
 
 /* e^x for x <= 88, within 2 ulp; 0 below -87.3 (where fp32 has no full digits left) and at -Inf;
  * NaN at NaN. */
@@ -19,22 +41,19 @@ ASD_INLINE float asd_exp_f32(float x)
 {
     /* x = n ln 2 + r with |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds to a whole number, which then
      * stands in the low bits. */
-    float    in  = x < -87.3f ? -87.3f : x;
-    float    big = in * 1.44269504f + 12582912.0f;
-    float    n   = big - 12582912.0f;
-    float    r   = (in - n * 0.693359375f) - n * -2.12194440e-4f; /* ln 2 in two parts */
-    float    p   = 1.381454398e-3f;
-    uint32_t bits;
-    p = p * r + 8.368780309e-3f;
-    p = p * r + 4.16683931e-2f;
-    p = p * r + 1.666652011e-1f;
-    p = p * r + 4.999999342e-1f;
-    p = p * r * r + r + 1;
-    memcpy(&bits, &big, sizeof bits);
-    bits = (bits << 23) + 0x3f800000u; /* 2^n */
-    float scale;
-    memcpy(&scale, &bits, sizeof scale);
-    return x < -87.3f ? 0 : p * scale;
+    uint32_t u     = asd_bits(x); /* of negative numbers, larger is further from 0; NaN is last */
+    uint32_t under = 0u - (uint32_t)((u > asd_bits(-87.3f)) & (u <= asd_bits(-INFINITY)));
+    float    in    = asd_choose(under, -87.3f, x);
+    float    big   = in * 1.44269504f + 12582912.0f;
+    float    n     = big - 12582912.0f;
+    float    r     = (in - n * 0.693359375f) - n * -2.12194440e-4f; /* ln 2 in two parts */
+    float    p     = 1.381454398e-3f;
+    p              = p * r + 8.368780309e-3f;
+    p              = p * r + 4.16683931e-2f;
+    p              = p * r + 1.666652011e-1f;
+    p              = p * r + 4.999999342e-1f;
+    p              = p * r * r + r + 1;
+    return asd_choose(under, 0, p * asd_from_bits((asd_bits(big) << 23) + 0x3f800000u)); /* 2^n */
 }
 
 /* Phi(x), the probability that a standard normal number is below x: within 4e-7 of its value down
@@ -45,7 +64,7 @@ ASD_INLINE float asd_exp_f32(float x)
 ASD_INLINE float asd_normal_f32(float x, float *density)
 {
     float e  = asd_exp_f32(-0.5f * x * x);
-    float z  = x < 0 ? -x : x;
+    float z  = asd_from_bits(asd_bits(x) & 0x7fffffffu);
     float t  = 1 / (1 + z * 0.471404521f); /* 1 / (1.5 sqrt 2) */
     float u  = t * 2.3f - 1.3f;            /* -1 .. 1 for z = 10 .. 0 */
     float p  = 1.207233582e-4f;
@@ -59,7 +78,7 @@ ASD_INLINE float asd_normal_f32(float x, float *density)
     p        = p * u + 6.88117369e-1f;
     float q  = 0.5f * e * t * p;
     *density = e * 0.398942280f;
-    return x < 0 ? q : 1 - q;
+    return asd_choose(0u - (asd_bits(x) >> 31), q, 1 - q);
 }
 
 /* Sixteen running sums, added up in a fixed order: the same for every vector width. */

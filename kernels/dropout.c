@@ -11,6 +11,7 @@
  * Used by: transformer encoders.
  */
 #include "kernels/cpu.h"
+#include "kernels/cpu_math.h"
 #include "kernels/dropout.h"
 #include "kernels/op.h"
 
@@ -39,10 +40,10 @@ ASD_SIMD static void mask(const float *restrict x, const uint32_t *restrict word
 {
     if (add)
         for (int64_t i = 0; i < n; ++i)
-            y[i] += word[i] < drop ? 0 : x[i] * scale;
+            y[i] += asd_choose(0u - (uint32_t)(word[i] < drop), 0, x[i] * scale);
     else
         for (int64_t i = 0; i < n; ++i)
-            y[i] = word[i] < drop ? 0 : x[i] * scale;
+            y[i] = asd_choose(0u - (uint32_t)(word[i] < drop), 0, x[i] * scale);
 }
 
 /* Elements o .. o+n-1; o is a multiple of 4, so of whole blocks of random numbers. */

@@ -33,11 +33,16 @@ ASD_SIMD static void gelu_forward(const float *restrict x, float *restrict y, in
 ASD_SIMD static void gelu_backward(const float *restrict x, const float *restrict dy,
                                    float *restrict dx, int64_t n, int add)
 {
-    for (int64_t i = 0; i < n; ++i) {
-        float density, phi = asd_normal_f32(x[i], &density);
-        float d = dy[i] * (phi + x[i] * density);
-        dx[i]   = add ? dx[i] + d : d;
-    }
+    if (add)
+        for (int64_t i = 0; i < n; ++i) {
+            float density, phi = asd_normal_f32(x[i], &density);
+            dx[i] += dy[i] * (phi + x[i] * density);
+        }
+    else
+        for (int64_t i = 0; i < n; ++i) {
+            float density, phi = asd_normal_f32(x[i], &density);
+            dx[i] = dy[i] * (phi + x[i] * density);
+        }
 }
 
 static int64_t chunk_size(const asd_call *c, int64_t chunk)

@@ -142,28 +142,43 @@ ASD_SIMD static void make_h(const row *a, int64_t o, int64_t n, float *restrict 
             h[i] = (x[i] - mean) * rstd;
 }
 
-/* s: ASD_LANES sums of g, then ASD_LANES of g h. dw, db: added to when not NULL. */
-ASD_SIMD static void add_sums(const float *restrict h, const float *restrict dy,
-                              const float *restrict w, int64_t n, float *restrict s,
+/* s: sums of g, added to; t: of g h. One function each: with both sums in one loop, the compiler
+ * fills its vectors by shuffling. */
+ASD_SIMD static void add_g(const float *restrict dy, const float *restrict w, int64_t n,
+                           float *restrict s)
+{
+    float   sum[ASD_LANES];
+    int64_t i = 0;
+    memcpy(sum, s, sizeof sum);
+    for (; i + ASD_LANES <= n; i += ASD_LANES)
+        for (int k = 0; k < ASD_LANES; ++k)
+            sum[k] += dy[i + k] * w[i + k];
+    for (; i < n; ++i)
+        sum[i % ASD_LANES] += dy[i] * w[i];
+    memcpy(s, sum, sizeof sum);
+}
+
+ASD_SIMD static void add_gh(const float *restrict h, const float *restrict dy,
+                            const float *restrict w, int64_t n, float *restrict t)
+{
+    float   sum[ASD_LANES];
+    int64_t i = 0;
+    memcpy(sum, t, sizeof sum);
+    for (; i + ASD_LANES <= n; i += ASD_LANES)
+        for (int k = 0; k < ASD_LANES; ++k)
+            sum[k] += dy[i + k] * w[i + k] * h[i + k];
+    for (; i < n; ++i)
+        sum[i % ASD_LANES] += dy[i] * w[i] * h[i];
+    memcpy(t, sum, sizeof sum);
+}
+
+ASD_SIMD static void add_line(const float *restrict h, const float *restrict dy, int64_t n,
                               float *restrict dw, float *restrict db)
 {
-    int64_t i = 0;
-    for (; i + ASD_LANES <= n; i += ASD_LANES)
-        for (int k = 0; k < ASD_LANES; ++k) {
-            float g = dy[i + k] * w[i + k];
-            s[k] += g;
-            s[ASD_LANES + k] += g * h[i + k];
-        }
-    for (; i < n; ++i) {
-        float g = dy[i] * w[i];
-        s[i % ASD_LANES] += g;
-        s[ASD_LANES + i % ASD_LANES] += g * h[i];
+    for (int64_t i = 0; i < n; ++i) {
+        dw[i] += dy[i] * h[i];
+        db[i] += dy[i];
     }
-    if (dw)
-        for (i = 0; i < n; ++i) {
-            dw[i] += dy[i] * h[i];
-            db[i] += dy[i];
-        }
 }
 
 ASD_SIMD static void make_dv(const float *restrict h, const float *restrict dy,
@@ -192,8 +207,10 @@ static void bwd_row(const asd_call *c, const row *a, float *dx, float *dr, float
     for (int64_t o = 0; o < a->C; o += BLOCK) {
         int64_t n = a->C - o < BLOCK ? a->C - o : BLOCK;
         make_h(a, o, n, h);
-        add_sums(h, a->dy + o, a->w + o, n, s, line ? line + o : NULL,
-                 line ? line + a->C + o : NULL);
+        add_g(a->dy + o, a->w + o, n, s);
+        add_gh(h, a->dy + o, a->w + o, n, s + ASD_LANES);
+        if (line)
+            add_line(h, a->dy + o, n, line + o, line + a->C + o);
     }
     float mean_g  = asd_lanes_sum(s) / (float)a->C,
           mean_gh = asd_lanes_sum(s + ASD_LANES) / (float)a->C;

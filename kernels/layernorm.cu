@@ -235,7 +235,7 @@ template <typename T, int VALUES> static size_t staged_bytes(bool residual)
 /* Everything else that registers hold: fp32, whose ring would be too large for some devices, and
  * rows of eight warps, which take the rows of the part one by one. */
 template <typename T, int VALUES, int WARPS>
-static __global__ void __launch_bounds__(BACK_THREADS) layernorm_bwd_k(norm_back<T> a)
+static __global__ void __launch_bounds__(BACK_THREADS, 1) layernorm_bwd_k(norm_back<T> a)
 {
     typedef row_part<T, VALUES, WARPS> part;
     enum { N = part::N, STEP = WARPS == 1 ? BACK_WARPS : 1 };

@@ -164,7 +164,6 @@ static const asd_case softmax_cases[] = {
     CASE(1, 1000, 0),
     CASE(1, 1032, 0),
     CASE(1, 2056, 0),
-    CASE(1, 4104, 0),
     {.name = "B=2,H=3,T=5,K=8,scale",
      .n_in = 1,
      .attr = &eighth,

@@ -45,7 +45,8 @@ static __global__ void __launch_bounds__(row_block<WARPS>::THREADS)
 }
 
 template <typename T, int VALUES, int WARPS>
-static __global__ void __launch_bounds__(row_block<WARPS>::THREADS)
+static __global__ void __launch_bounds__(row_block<WARPS>::THREADS,
+                                         WARPS == 1 && VALUES <= 24 ? 6 : 1)
     softmax_bwd_k(const T *y, const T *dy, T *dx, float scale, int64_t R, int C, int add)
 {
     typedef row_part<T, VALUES, WARPS> part;
