@@ -42,7 +42,7 @@ ASD_INLINE float asd_exp_f32(float x)
     /* x = n ln 2 + r with |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds to a whole number, which then
      * stands in the low bits. */
     uint32_t u     = asd_bits(x); /* of negative numbers, larger is further from 0; NaN is last */
-    uint32_t under = 0u - (uint32_t)((u > asd_bits(-87.3f)) & (u <= asd_bits(-INFINITY)));
+    uint32_t under = 0u - ((uint32_t)(u > asd_bits(-87.3f)) & (uint32_t)(u <= asd_bits(-INFINITY)));
     float    in    = asd_choose(under, -87.3f, x);
     float    big   = in * 1.44269504f + 12582912.0f;
     float    n     = big - 12582912.0f;
