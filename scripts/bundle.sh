@@ -12,8 +12,9 @@
 #   bin/          every asd-* program, and the test programs that tests/gpu.sh runs
 #   lib/          the shared libraries they load, found relative to the program; not in it are glibc, the C++ runtime
 #                 (libstdc++, libgcc_s), the CUDA driver and CUDA's libraries: these must fit the machine
-#   share/asd/    recipes, a font for the figures of reports      bench/  the programs of others that we measure against
-#   tests/gpu.sh  the check of a CUDA machine                     licenses/  the terms of every library in lib/
+#   recipes/      the recipes                      share/  documents, a font for the figures of reports
+#   tests/gpu.sh  the check of a CUDA machine      bench/  the programs of others that we measure against
+#   licenses/     the terms of every library in lib/
 #
 # The archive has sorted names, the time of the commit and no owner: the same build gives the same bytes. Runs on
 # glibc 2.36 or later with a libstdc++ of gcc 12 or later. Needs patchelf, xz and binutils.
@@ -57,7 +58,12 @@ done
 
 if [ -z "$build" ]; then
     build=$source/build-bundle
-    cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON >&2
+    # Every program holds the kernels for every architecture, so here, and not where one develops, they are packed
+    # as small as nvcc can.
+    flags=''
+    nvcc=$(PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin command -v nvcc || true)
+    [ -z "$nvcc" ] || ! "$nvcc" --help | grep -q -- --compress-mode || flags=--compress-mode=size
+    cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON -DCMAKE_CUDA_FLAGS="$flags" >&2
     cmake --build "$build" >&2
 fi
 [ -x "$build/asd-info" ] || die "$build: no asd-info there; build first, or leave --build out"
@@ -75,6 +81,7 @@ mkdir -p "$root"/{bin,lib,licenses,tests,bench,share/asd/fonts,share/doc}
 # --- programs ---
 programs=("$build"/asd-*)
 for test in $(tests/gpu.sh --list-tests); do
+    [ "$test" != test_matmul ] || [ -n "$cuda" ] || continue # part of CUDA builds alone
     [ -x "$build/$test" ] || die "$build: no $test there, which tests/gpu.sh runs; build with -DBUILD_TESTING=ON"
     programs+=("$build/$test")
 done
@@ -148,7 +155,7 @@ install -m 644 LICENSE "$root/licenses/asd.txt"
 } >"$root/licenses/README.md"
 
 # --- the rest ---
-cp -r recipes "$root/share/asd/"
+cp -r recipes "$root/"
 cp -r docs "$root/share/doc/asd"
 cp -r bench/peers "$root/bench/"
 install -m 755 tests/gpu.sh "$root/tests/"
@@ -176,7 +183,7 @@ env -i "$root/bin/asd-info" >"$work/info" || die "its asd-info does not run"
 : "${out:=$source/$name.tar.xz}"
 stamp=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 tar -C "$work" --sort=name --mtime="@$stamp" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --format=gnu \
-    -cf - "$name" | xz "-$level" -T2 >"$out.part" # -T2: the bytes are those of any other number above 1
+    -cf - "$name" | xz --lzma2="preset=$level,dict=64MiB" >"$out.part" # the programs share most of their bytes
 mv "$out.part" "$out"
 bytes=$(stat -c %s "$out")
 [ -z "$keep" ] || mv "$root" "$keep"

@@ -6,7 +6,9 @@
 #   --build DIR     the programs (default: the bundle's bin/, or build-bundle, build-cuda, build of the source tree)
 #   --device NAME   cuda (default), cuda:N, or cpu: the same on the CPU backend, to try this script out
 #   --parts LIST    of: info,ops,sanitize,kernels,train,peers (default: all, in this order)
-#   --full          training at full size: every machine of the generator, 1,000 clips of 10 s, 100 epochs
+#   --full          training at full size: every machine of the generator, 1,000 clips of 10 s, 100 epochs. With
+#                   --parts train,peers: making the clips alone takes minutes
+#   --budget S      seconds for everything (default 530); a part that finds no time left fails
 #   --python NAME   the Python that may have PyTorch (default python3)
 #   --list-tests    print the names of the test programs it runs, and end
 #
@@ -14,19 +16,20 @@
 #   ops        the tests of every op and of the runtime: CUDA against the CPU, fp32 and bf16, replay of a captured step
 #              against eager calls, twice for the same bits
 #   sanitize   the smallest case of every op under compute-sanitizer's memcheck, racecheck, initcheck and synccheck
-#   kernels    asd-bench kernels, fp32 and bf16
-#   train      the baseline on generated clips, wall time; scored, and its Omega
-#   peers      the same training by PyTorch on the same card
+#   kernels    asd-bench kernels, fp32 and bf16, beside PyTorch if there is one
+#   train      the baseline on generated clips, all machines at once: wall time and clips/s; scored, and its Omega
+#   peers      the same network trained by PyTorch on the same card, one machine: clips/s and the ratio
 #
-# Left in OUT_FOLDER: gpu.jsonl (one line a part), kernels.jsonl (one line a case), info.json, table.txt (also printed
-# last), log.txt. Exit code: 0 all parts passed or had nothing to run; 1 a part failed, or hung and was stopped;
+# Left in OUT_FOLDER: gpu.jsonl (one line a part), kernels.jsonl (asd-bench's lines), peers.jsonl, train.json (run.json of
+# the training), info.json, table.txt (also printed last), log.txt. Exit code: 0 all parts passed or had nothing to run; 1 a part failed, or hung and was stopped;
 # 2 wrong usage; 4 no CUDA device.
 set -uo pipefail
 
-# What the ops part runs: those of tests/test_*.c with a CUDA side.
-TESTS=(test_ops test_plan)
+# What the ops part runs: those of tests/test_*.c with a CUDA side. test_matmul is part of CUDA builds alone.
+TESTS=(test_gpu test_gemm test_ops test_logmel test_adam test_plan test_plan_cuda test_train_cuda test_info_gpu test_matmul)
 # Seconds that each part may take; the sum stays under nine minutes.
-declare -A LIMIT=([info]=15 [ops]=140 [sanitize]=100 [kernels]=130 [train]=90 [peers]=50)
+declare -A LIMIT=([info]=15 [ops]=200 [sanitize]=60 [kernels]=130 [train]=75 [peers]=45)
+declare -A FULL_LIMIT=([train]=420 [peers]=100)
 PARTS=(info ops sanitize kernels train peers)
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,7 +38,7 @@ usage() {
     exit 2
 }
 
-build='' device=cuda parts=("${PARTS[@]}") full=0 python=python3 out=''
+build='' device=cuda parts=("${PARTS[@]}") full=0 python=python3 out='' budget=530
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help)
@@ -47,17 +50,18 @@ while [ $# -gt 0 ]; do
         exit 0
         ;;
     --full) full=1 ;;
-    --build | --device | --parts | --python)
+    --build | --device | --parts | --python | --budget)
         [ $# -ge 2 ] || usage "$1 needs a value, see --help"
         case $1 in
         --build) build=$2 ;;
         --device) device=$2 ;;
         --parts) IFS=, read -r -a parts <<<"$2" ;;
         --python) python=$2 ;;
+        --budget) budget=$2 ;;
         esac
         shift
         ;;
-    -*) usage "unknown option $1; valid: --build DIR, --device NAME, --parts LIST, --full, --python NAME, --list-tests" ;;
+    -*) usage "unknown option $1; valid: --build DIR, --device NAME, --parts LIST, --full, --python NAME, --budget S, --list-tests" ;;
     *)
         [ -z "$out" ] || usage "one folder, not $out and $1"
         out=$1
@@ -66,6 +70,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$out" ] || usage "where to? usage: gpu.sh [options] OUT_FOLDER"
+[[ $budget =~ ^[1-9][0-9]{0,4}$ ]] || usage "--budget $budget: want whole seconds"
 [[ $device =~ ^(cpu|cuda|cuda:[0-9]+)$ ]] || usage "--device $device: want cuda, cuda:N or cpu"
 for part in "${parts[@]}"; do
     [ -n "${LIMIT[$part]:-}" ] || usage "--parts: $part is none of ${PARTS[*]}"
@@ -78,6 +83,8 @@ fi
 [ -x "$build/asd-info" ] || usage "no programs in $build; build first, or name the folder with --build"
 bin=$(cd "$build" && pwd)
 export ASD_BIN=$bin ASD_SOURCE
+[ "$device" != cpu ] || export CUDA_VISIBLE_DEVICES= # the tests take a GPU where they find one
+[[ $device != cuda:* ]] || export CUDA_VISIBLE_DEVICES=${device#cuda:}
 ASD_SOURCE=$(cd "$here/.." && pwd)
 
 # PyTorch's wheels bring CUDA's libraries: a machine that has them and no toolkit is served by them.
@@ -97,7 +104,8 @@ trap sweep EXIT
 trap 'exit 130' INT TERM
 : >"$log"
 : >"$out/gpu.jsonl"
-rm -f "$out/kernels.jsonl" "$out/table.txt"
+rm -f "$out"/{kernels.jsonl,peers.jsonl,train.json,table.txt}
+backend=${device%%:*} # cuda:N is device 0 of what the programs see
 
 # --- the machine ---
 if ! timeout 30 "$bin/asd-info" --json >"$out/info.json" 2>>"$log"; then
@@ -165,7 +173,7 @@ run() { # run WHAT COMMAND...: into the log; the part's time that is left is its
     shift
     [ $left -gt 0 ] || left=1
     printf '\n== %s: %s ==\n' "$what" "$*" >>"$log"
-    timeout -k 5 "$left" "$@" >"$work/output" 2>&1 </dev/null || status=$?
+    timeout -s "${stop_by:-TERM}" -k 8 "$left" "$@" >"$work/output" 2>&1 </dev/null || status=$?
     cat "$work/output" >>"$log"
     [ $status != 124 ] && [ $status != 137 ] || detail+="${detail:+; }$what: stopped after $left s"
     return $status
@@ -179,18 +187,29 @@ part_info() {
 }
 
 part_ops() {
-    local test status=0 passed=0 failed=0
+    local test status=0 passed=0 failed=0 on_gpu=0 ok cases
     for test in "${TESTS[@]}"; do
-        if run "$test" env ASD_TEST_DEVICE="$device" "$bin/$test"; then
-            passed=$((passed + $(count '^\[       OK \]|^ok ')))
-        else
-            status=1
-            detail+="${detail:+; }$test failed"
-            failed=$((failed + $(count '^\[  FAILED  \]|^not ok ')))
-            passed=$((passed + $(count '^\[       OK \]|^ok ')))
+        cases=()
+        [ $test != test_ops ] || [ "$device" = cpu ] || cases=('ops/*/cuda*') # the CPU's own need no GPU to be run
+        if [ ! -x "$bin/$test" ]; then
+            if [ $test != test_matmul ] || [ "$device" != cpu ]; then
+                status=1
+                detail+="${detail:+; }no $test"
+            fi
+            continue
         fi
+        run "$test" "$bin/$test" "${cases[@]}" || { status=1 && detail+="${detail:+; }$test failed"; }
+        ok=$(count '^\[       OK \]')
+        passed=$((passed + ok))
+        failed=$((failed + $(count '^\[  FAILED  \] [^0-9]') / 2)) # each is named when it fails and at the end
+        on_gpu=$((on_gpu + $(count '^\[       OK \] ops/[a-z0-9_]+/cuda')))
     done
-    detail="$passed cases passed, $failed failed${detail:+; $detail}"
+    # A build without CUDA, or tests that see no device, must not look like a pass.
+    if [ "$device" != cpu ] && [ $on_gpu = 0 ]; then
+        status=1
+        detail+="${detail:+; }no case of an op ran on CUDA"
+    fi
+    detail="$passed cases passed, $on_gpu of them ops on CUDA, $failed failed${detail:+; $detail}"
     return $status
 }
 
@@ -199,8 +218,8 @@ part_sanitize() {
     [ "$device" != cpu ] || { detail="nothing to do on the CPU" && return 77; }
     command -v compute-sanitizer >/dev/null || { detail="no compute-sanitizer on this machine" && return 77; }
     for tool in memcheck racecheck initcheck synccheck; do
-        if ! run "$tool" env ASD_TEST_DEVICE="$device" ASD_TEST_SMALL=1 compute-sanitizer --tool "$tool" \
-            --error-exitcode 97 --launch-timeout 60 "$bin/test_ops"; then
+        if ! run "$tool" env ASD_TEST_SMALL=1 compute-sanitizer --tool "$tool" --error-exitcode 97 \
+            --launch-timeout 60 "$bin/test_ops"; then
             detail+="${detail:+; }$tool: $(grep -m 1 -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$work/output" || echo failed)"
             status=1
         fi
@@ -210,24 +229,31 @@ part_sanitize() {
 }
 
 part_kernels() {
-    local precision status=0 lines
+    local precision status=0 all=$deadline code
     for precision in fp32 bf16; do
-        if [ "$device" = cpu ] && [ $precision = bf16 ]; then
-            continue
+        [ $precision = bf16 ] || deadline=$((SECONDS + (all - SECONDS) / 2)) # half of the time each
+        if [ "$device" = cpu ]; then
+            [ $precision = fp32 ] || continue
+            deadline=$all
         fi
-        run "kernels $precision" "$bin/asd-bench" kernels --device "$device" --precision $precision --json \
-            --min-time 0.1 --warm-up 0.05 --cold 10 --python "$python" -o "$work/$precision.jsonl" || status=1
+        code=0
+        # Stopped by an interrupt it keeps the lines it has, and says so by 75.
+        stop_by=INT run "kernels $precision" "$bin/asd-bench" kernels --device "$backend" --precision $precision --min-time 0.1 \
+            --warm-up 0.05 --cold 10 --python "$python" -o "$work/$precision.jsonl" || code=$?
+        deadline=$all
+        [[ $code =~ ^(0|75|124)$ ]] && [ -s "$work/$precision.jsonl" ] || status=1
         [ ! -s "$work/$precision.jsonl" ] || cat "$work/$precision.jsonl" >>"$out/kernels.jsonl"
+        printf '%s\n' "$precision" >>"$work/kernels.txt"
+        grep -v '^asd-bench:' "$work/output" >>"$work/kernels.txt"
     done
-    lines=$(cat "$out/kernels.jsonl" 2>/dev/null | wc -l)
-    detail+="${detail:+; }$lines lines"
+    detail="$(grep -c '"what": *"kernel"' "$out/kernels.jsonl" 2>/dev/null) lines in kernels.jsonl${detail:+; $detail}"
     return $status
 }
 
 training_set() { # once, for the parts train and peers
     data=$work/data
     [ ! -d "$data" ] || return 0
-    local size=(--machines "fan,valve" --train-source 45 --train-target 5 --test 5)
+    local size=(--train-source 95 --train-target 5 --test 5)
     if [ $full = 1 ]; then
         size=()
     elif [ "$device" = cpu ]; then
@@ -236,39 +262,54 @@ training_set() { # once, for the parts train and peers
     run "clips" "$bin/asd-data" synth "$data" -q "${size[@]}"
 }
 
+epochs() {
+    if [ "$device" = cpu ]; then
+        echo 2
+    else
+        echo $((full ? 100 : 20))
+    fi
+}
+number() { grep -o "\"$1\": *[-+0-9.e]*" "$2" | tail -n 1 | sed 's/.*: *//'; } # the last of that key
+
 part_train() {
-    local epochs=10 began status=0 omega
-    [ $full = 0 ] || epochs=100
-    [ "$device" != cpu ] || epochs=2
+    local began status=0 clips seconds loop
     training_set || { detail+="${detail:+; }no clips" && return 1; }
     began=$(date +%s.%N)
-    run "train" "$bin/asd-train" dcase-baseline --data "$data" --run "$work/run" --device "$device" \
-        --set "train.epochs=$epochs" || return 1
+    run "train" "$bin/asd-train" dcase-baseline --data "$data" --run "$work/run" --device "$backend" \
+        --set "train.epochs=$(epochs)" || return 1
     seconds=$(awk -v a="$began" -v b="$(date +%s.%N)" 'BEGIN { printf "%.2f", b - a }')
-    detail="$(find "$data" -path '*/train/*.wav' | wc -l) clips, $epochs epochs: $seconds s"
-    run "score" "$bin/asd-eval" score dcase-baseline --data "$data" --run "$work/run" --device "$device" \
-        --set "train.epochs=$epochs" || return 1
-    run "omega" "$bin/asd-eval" omega "$work/run/scores/mse" --bootstrap 0 || return 1
-    omega=$(grep -oE '^Omega [0-9.]+' "$work/output") || status=1
-    detail+=", $omega"
-    extra=", \"train_seconds\": $seconds, \"epochs\": $epochs"
+    clips=$(find "$data" -path '*/train/*.wav' | wc -l)
+    loop=$(number seconds "$work/run/log/metrics.jsonl")
+    clips_per_s=$(awk -v n=$((clips * $(epochs))) -v s="$loop" 'BEGIN { printf "%.0f", n / s }')
+    detail="$clips clips, $(epochs) epochs: $seconds s, $loop s of it in epochs, $clips_per_s clips/s"
+    extra=", \"clips\": $clips, \"epochs\": $(epochs), \"train_seconds\": $seconds, \"loop_seconds\": $loop, \"clips_per_s\": $clips_per_s"
     cp "$work/run/run.json" "$out/train.json"
+    run "score" "$bin/asd-eval" score dcase-baseline --data "$data" --run "$work/run" --device "$backend" \
+        --set "train.epochs=$(epochs)" || return 1
+    run "omega" "$bin/asd-eval" omega "$work/run/scores/mse" --bootstrap 0 || return 1
+    detail+=", $(grep -m 1 -oE '^Omega [0-9.]+' "$work/output")" || status=1
     return $status
 }
 
 part_peers() {
-    "$python" -c 'import torch' 2>/dev/null || { detail="no PyTorch in $python" && return 77; }
+    "$python" -c 'import torch, numpy' 2>/dev/null || { detail="no PyTorch in $python" && return 77; }
     [ "$device" = cpu ] || "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null ||
         { detail="PyTorch of $python sees no CUDA device" && return 77; }
-    local epochs=10 folder
-    [ $full = 0 ] || epochs=100
-    [ "$device" != cpu ] || epochs=2
-    training_set || { detail+="${detail:+; }no clips" && return 1; }
-    folder=$(find "$data" -type d -path '*/fan/train' -print -quit)
-    run "peer" "$python" "$ASD_SOURCE/bench/peers/train_autoencoder.py" --data "${folder%/train}" --epochs $epochs \
-        --clips "$(find "$folder" -name '*.wav' | wc -l)" || return 1
-    grep '^{' "$work/output" >>"$out/peers.jsonl"
-    detail="$(grep -c '^{' "$work/output") lines in peers.jsonl"
+    local n=$((full ? 1000 : 100)) form loop rate all=$deadline
+    [ "$device" != cpu ] || n=20
+    for form in eager compile; do # random features: the training loop alone, as loop_seconds is
+        [ $form = compile ] || deadline=$((SECONDS + (all - SECONDS) / 2))
+        if run "peer $form" "$python" "$ASD_SOURCE/bench/peers/train_autoencoder.py" --device "$backend" --form $form \
+            --clips $n --epochs 5; then
+            grep '^{' "$work/output" >>"$out/peers.jsonl"
+            loop=$(grep '"what": "train"' "$work/output" >"$work/line"; number seconds "$work/line")
+            rate=$(awk -v n=$((n * 5)) -v s="$loop" 'BEGIN { printf "%.0f", n / s }')
+            detail+="${detail:+, }$form $rate clips/s"
+            [ -z "${clips_per_s:-}" ] || detail+=" (asd-train $(awk -v a="$clips_per_s" -v b="$rate" 'BEGIN { printf "%.1f", a / b }') x)"
+        fi
+        deadline=$all
+    done
+    [ -s "$out/peers.jsonl" ]
 }
 
 # --- run them ---
@@ -276,10 +317,18 @@ failed=0
 header=$(printf '%-10s %-8s %8s  %s' part result seconds 'what')
 echo "$header" >"$work/table"
 for part in "${parts[@]}"; do
-    printf 'gpu.sh: %s (at most %d s)\n' "$part" "${LIMIT[$part]}" >&2
-    began=$SECONDS deadline=$((SECONDS + ${LIMIT[$part]})) detail='' extra='' result=passed status=0
+    limit=${LIMIT[$part]}
+    [ $full = 0 ] || limit=${FULL_LIMIT[$part]:-$limit}
+    [ $limit -le $((budget - SECONDS)) ] || limit=$((budget - SECONDS))
+    printf 'gpu.sh: %s (at most %d s)\n' "$part" $limit >&2
+    began=$SECONDS deadline=$((SECONDS + limit)) detail='' extra='' result=passed status=0
     start_clocks
-    "part_$part" || status=$?
+    if [ $limit -lt 5 ]; then
+        detail="no time left of $budget s"
+        status=1
+    else
+        "part_$part" || status=$?
+    fi
     clocks=$(stop_clocks)
     case $status in
     0) ;;
@@ -295,6 +344,7 @@ for part in "${parts[@]}"; do
         >>"$out/gpu.jsonl"
 done
 
+[ ! -s "$work/kernels.txt" ] || cat "$work/kernels.txt"
 {
     printf '%s, commit %s\n' "$card" "$commit"
     [ "$device" = cpu ] || printf 'driver %s, runtime %s, %s\n' "$(cuda_fact driver)" "$(cuda_fact runtime)" "$(cuda_fact libraries)"

@@ -36,7 +36,7 @@ tar -C "$place" -xJf "$work/one.tar.xz"
 [ "$(ls "$place" | wc -l)" = 1 ] || fail "one-folder: $(ls "$place")"
 [ -z "$(find "$place" -newermt now)" ] || fail "times: files newer than the commit"
 root=$(echo "$place"/asd-*)
-for path in README.md licenses/README.md licenses/asd.txt share/asd/recipes/dcase-baseline.yaml tests/gpu.sh; do
+for path in README.md licenses/README.md licenses/asd.txt recipes/dcase-baseline.yaml tests/gpu.sh; do
     [ -s "$root/$path" ] || fail "contents: no $path"
 done
 for library in "$root"/lib/*; do # every library's terms are there
