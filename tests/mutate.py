@@ -277,7 +277,7 @@ class Tree:
         for folder, ends in (('kernels', '.cu'), ('cuda', '.cuh'), ('tests/simt', '.cu')):
             for name in sorted(os.listdir(os.path.join(root, folder))):
                 path = f'{folder}/{name}'
-                if not name.endswith(ends) or name.startswith('faults') or name == 'mma_ptx.cuh':
+                if not name.endswith(ends) or name == 'mma_ptx.cuh' or (folder == 'tests/simt' and name != 'matmul.cu'):
                     continue
                 with open(os.path.join(root, path), encoding='utf-8') as f:
                     self.text[path] = f.read()
@@ -302,7 +302,7 @@ class Tree:
         ops = sorted(set(re.findall(r'\b(\w+)_(?:fwd|bwd)_cuda\(const asd_call', code)))
         found = [('test_ops', [f'ops/{op}/cuda*' for op in ops])] if ops else []
         stem = os.path.basename(unit)[:-3]
-        for program, source in self.programs.items() if not ops else ():
+        for program, source in self.programs.items():
             with open(os.path.join(self.root, source), encoding='utf-8') as f:
                 if re.search(rf'^#include "\w+/{stem}\.h"', f.read(), flags=re.M):
                     found.append((program, []))
@@ -516,7 +516,7 @@ def main():
     p.add_argument('--cxx', default='c++')
     p.add_argument('--system-include', action='append', default=[])
     p.add_argument('--jobs', type=int, default=os.cpu_count())
-    p.add_argument('--others', type=int, default=3, help='mutants of a function besides its barriers; -1: all')
+    p.add_argument('--others', type=int, default=2, help='mutants of a function besides its barriers; -1: all')
     p.add_argument('--only', default='', help='regular expression: only mutants whose key it is found in')
     p.add_argument('--list', action='store_true', help='print the mutants and stop')
     p.add_argument('--verbose', action='store_true', help='a line for each mutant')

@@ -482,6 +482,11 @@ static void end_block(block_run *b)
     }
 }
 
+static int is_done(const block_run *b)
+{
+    return b->done == (int)b->thread.size();
+}
+
 /* Runs these blocks side by side to the end. */
 static void run_blocks(std::vector<block_run> &blocks, int reverse)
 {
@@ -490,11 +495,14 @@ static void run_blocks(std::vector<block_run> &blocks, int reverse)
         int     done  = 1;
         int64_t moves = current->moves;
         for (block_run &b : blocks) {
-            if (b.done != (int)b.thread.size())
+            /* as far as it gets by itself: what it takes from the others too early is not there */
+            for (int64_t before = -1; before != current->moves && !is_done(&b);) {
+                before = current->moves;
                 sweep(&b, reverse);
-            if (current->failed)
-                return;
-            done &= b.done == (int)b.thread.size();
+                if (current->failed)
+                    return;
+            }
+            done &= is_done(&b);
         }
         if (done)
             return;
@@ -506,7 +514,7 @@ static void run_blocks(std::vector<block_run> &blocks, int reverse)
             spins = 0;
         else if (!ready || ++spins == SPINS)
             for (block_run &b : blocks)
-                if (b.done != (int)b.thread.size())
+                if (!is_done(&b))
                     return say_stuck(&b);
     }
 }
