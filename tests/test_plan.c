@@ -171,6 +171,70 @@ static void test_same_input_twice(void **state)
     rig_free(&r);
 }
 
+/* Views of an input, of a parameter and of what an op made, each used beside its base, and both
+ * halves of a sum from one memory: one gradient, stored once and added to by all others. */
+static void test_views(void **state)
+{
+    (void)state;
+    rig r;
+    rig_new(&r, 1, 12);
+    asd_tape *t = &r.tape;
+    asd_val   x = asd_tape_input(t, "x", ASD_F32, ASD_SHAPE3(2, 3, 4));
+    asd_tape_want_grad(t, x);
+    asd_val h     = asd_linear(t, asd_tape_view(t, x, ASD_SHAPE2(6, 4)), "first", 4);
+    asd_val w     = asd_tape_param(t, "w", ASD_SHAPE2(3, 4), ASD_INIT_ONE, 0);
+    asd_val in[2] = {asd_tape_view(t, h, ASD_SHAPE2(2, 12)), asd_tape_view(t, w, ASD_SHAPE1(12))};
+    asd_val y     = asd_gelu(t, asd_tape_op(t, &asd_op_bias, NULL, 0, in, 2));
+    asd_val z     = asd_tape_view(t, asd_tape_view(t, y, ASD_SHAPE1(24)), ASD_SHAPE2(6, 4));
+    z             = asd_linear(t, asd_add(t, asd_layernorm(t, z, "norm", 1e-5f), h), "second", 4);
+    asd_val row   = asd_add(t, asd_tape_view(t, z, ASD_SHAPE3(3, 2, 4)),
+                            asd_tape_view(t, x, ASD_SHAPE3(3, 2, 4)));
+    asd_val twice = asd_add_scaled(t, row, asd_tape_view(t, row, ASD_SHAPE3(3, 2, 4)), 0.25f);
+    in[0]         = asd_tape_view(t, twice, ASD_SHAPE2(6, 4));
+    asd_val third = asd_tape_view(t, w, ASD_SHAPE2(3, 4)); /* and as it was */
+    asd_val loss  = asd_add(t, asd_mse(t, in[0], asd_tape_view(t, y, ASD_SHAPE2(6, 4))),
+                            asd_mse(t, third, asd_tape_input(t, "zero", ASD_F32, ASD_SHAPE2(3, 4))));
+    loss          = asd_tape_view(t, loss, ASD_SHAPE2(1, 1));
+    rig_weights(&r);
+    rig_plan(&r, loss, NULL, 0);
+    asd_ref_fill(&r.rng, asd_plan_data(r.plan, x), 24);
+    rig_step(&r);
+    check_gradients(&r, loss);
+    rig_free(&r);
+}
+
+/* What is readable of a base is readable of its views, and lent memory is lent to both. */
+static void test_view_memory(void **state)
+{
+    (void)state;
+    rig   r;
+    float table[2][12];
+    rig_new(&r, 0, 13);
+    asd_tape *t    = &r.tape;
+    asd_val   x    = asd_tape_bound(t, "x", ASD_F32, ASD_SHAPE2(3, 4));
+    asd_val   flat = asd_tape_view(t, x, ASD_SHAPE1(12));
+    asd_val   y = asd_relu(t, flat), z = asd_relu(t, asd_relu(t, x));
+    asd_val   rows = asd_tape_view(t, y, ASD_SHAPE2(4, 3)), out[2] = {rows, z};
+    rig_weights(&r);
+    rig_plan(&r, ASD_NO_VAL, out, 2);
+    assert_true(asd_plan_bytes(r.plan) <= 3 * 64); /* y, z and what z is made of; no copies */
+    assert_ptr_equal(asd_plan_data(r.plan, rows), asd_plan_data(r.plan, y));
+    assert_non_null(asd_plan_data(r.plan, y));
+    for (int k = 0; k < 2; ++k) {
+        float got[12];
+        asd_ref_fill(&r.rng, table[k], 12);
+        asd_plan_bind(r.plan, k ? flat : x, table[k]);
+        assert_ptr_equal(asd_plan_data(r.plan, x), table[k]);
+        assert_ptr_equal(asd_plan_data(r.plan, flat), table[k]);
+        assert_ok(asd_plan_forward(r.plan));
+        assert_ok(asd_plan_read(r.plan, rows, got));
+        assert_memory_equal(got, asd_plan_data(r.plan, z), sizeof got);
+        for (int i = 0; i < 12; ++i)
+            assert_true(got[i] == (table[k][i] > 0 ? table[k][i] : 0));
+    }
+    rig_free(&r);
+}
+
 /* --- random networks --- */
 
 typedef struct result {
@@ -468,10 +532,12 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("plan/gradient/autoencoder", test_autoencoder_gradient),
     ASD_CASE("plan/gradient/used-often", test_used_often),
     ASD_CASE("plan/gradient/same-input-twice", test_same_input_twice),
+    ASD_CASE("plan/gradient/views", test_views),
     ASD_CASE("plan/gradient/random-networks", test_random_gradients),
     ASD_CASE("plan/memory/reuse-changes-nothing", test_reuse_changes_nothing),
     ASD_CASE("plan/memory/official-network", test_memory_of_official),
     ASD_CASE("plan/memory/input-as-output", test_input_as_output),
+    ASD_CASE("plan/memory/views", test_view_memory),
     ASD_CASE("plan/dead-branch/dropped", test_dead_branch),
     ASD_CASE("plan/bound/lent-memory", test_bound),
     ASD_CASE("plan/bits/threads-and-rounds", test_same_bits),

@@ -142,6 +142,34 @@ static void test_sticky(void **state)
                   "parameter b.weight is not in the network");
 }
 
+/* A view is the same value with another shape: of a view, of an input that is lent, of a parameter.
+ */
+static void test_view(void **state)
+{
+    (void)state;
+    rig       r;
+    asd_tape *t = rig_new(&r, 1);
+    asd_val   x = asd_tape_input(t, "x", ASD_F32, ASD_SHAPE3(2, 3, 4));
+    asd_val   a = asd_tape_view(t, x, ASD_SHAPE2(6, 4)), b = asd_tape_view(t, a, ASD_SHAPE1(24));
+    assert_int_equal(asd_tape_base(t, x), x);
+    assert_int_equal(asd_tape_base(t, b), x);
+    assert_true(asd_shape_equal(asd_tape_shape(t, b), ASD_SHAPE1(24)));
+    assert_true(asd_shape_equal(asd_tape_shape(t, x), ASD_SHAPE3(2, 3, 4)));
+    asd_tape_want_grad(t, b);
+    assert_true(t->value[x].want_grad && !t->value[b].want_grad);
+    asd_val p = asd_tape_param(t, "p", ASD_SHAPE2(2, 12), ASD_INIT_ZERO, 0);
+    assert_int_equal(asd_tape_base(t, asd_tape_view(t, p, ASD_SHAPE1(24))), p);
+    assert_int_equal(t->n_nodes, 0);
+    assert_int_equal(r.params.n, 1);
+    asd_val y = asd_relu(t, x);
+    expect_sticky(&r, asd_tape_view(t, y, ASD_SHAPE2(5, 5)),
+                  "view: x (2, 3, 4) has 24 elements, the shape wanted (5, 5)");
+
+    t = rig_new(&r, 1);
+    x = input(t, 3, 4);
+    expect_sticky(&r, asd_tape_view(t, x, ASD_SHAPE2(-3, -4)), "view: x (3, 4)");
+}
+
 /* --- errors of planning --- */
 
 static void test_bad_loss(void **state)
@@ -387,6 +415,7 @@ static void test_print(void **state)
 static const struct CMUnitTest cases[] = {
     ASD_CASE("tape/errors/sticky", test_sticky),
     ASD_CASE("tape/errors/bf16", test_bf16),
+    ASD_CASE("tape/view/of-anything", test_view),
     ASD_CASE("plan/errors/loss", test_bad_loss),
     ASD_CASE("plan/errors/not-differentiable", test_not_differentiable),
     ASD_CASE("plan/check/names-the-step", test_check_names_step),

@@ -4,7 +4,7 @@
  * Time runs over the kept ops: forward of op i at time i, backward of op i at time 2 n - 1 - i. An
  * item is a buffer with a live range [from, to]; place() gives each item an offset, largest first,
  * at the lowest address where it touches no item that lives at the same time (Pisarchyk and Lee
- * 2020, greedy by size).
+ * 2020, greedy by size). A view has no items: what happens to it happens to its base.
  */
 #include "nn/plan_parts.h"
 
@@ -71,7 +71,7 @@ static asd_status find_gradients(const asd_tape *t, asd_plan *p, asd_val loss)
         const asd_tape_node *n   = &t->node[p->call[i].node];
         int                  any = 0;
         for (int k = 0; k < n->n.n_in; ++k)
-            any |= p->value[n->in[k]].needs_grad && !(n->n.op->no_grad >> k & 1);
+            any |= asd_plan_base(p, n->in[k])->needs_grad && !(n->n.op->no_grad >> k & 1);
         if (any && !n->n.op->bwd[p->backend] && n->n.op->bwd[ASD_CPU])
             return ASD_FAIL(ASD_E_DEVICE,
                             "%s has no CUDA backward in this program; train with --device cpu",
@@ -82,7 +82,7 @@ static asd_status find_gradients(const asd_tape *t, asd_plan *p, asd_val loss)
                             n->n.op->name);
         p->value[n->out].needs_grad = any;
     }
-    if (loss != ASD_NO_VAL && !p->value[loss].needs_grad)
+    if (loss != ASD_NO_VAL && !asd_plan_base(p, loss)->needs_grad)
         return ASD_FAIL(ASD_E_SHAPE, "the loss depends on no trainable parameter");
     return ASD_OK;
 }
@@ -93,7 +93,7 @@ static void plan_backward(const asd_tape *t, asd_plan *p, asd_val loss)
 {
     if (loss == ASD_NO_VAL)
         return;
-    p->value[loss].grad_written = 1;
+    asd_plan_base(p, loss)->grad_written = 1;
     for (int i = p->n - 1; i >= 0; --i) {
         planned_call        *c = &p->call[i];
         const asd_tape_node *n = &t->node[c->node];
@@ -102,7 +102,7 @@ static void plan_backward(const asd_tape *t, asd_plan *p, asd_val loss)
             continue;
         use(&p->value[n->out].g, backward_time(p, i));
         for (int k = 0; k < n->n.n_in; ++k) {
-            planned_value *in = &p->value[n->in[k]];
+            planned_value *in = asd_plan_base(p, n->in[k]);
             if (!in->needs_grad || (n->n.op->no_grad >> k & 1))
                 continue;
             c->call.acc[k]   = t->value[n->in[k]].param >= 0 || in->grad_written;
@@ -124,9 +124,9 @@ static void plan_values(const asd_tape *t, asd_plan *p, asd_val loss, const asd_
         if (keep & ASD_KEEPS_Y)
             use(&p->value[n->out].x, backward_time(p, i));
         for (int k = 0; k < n->n.n_in; ++k) {
-            use(&p->value[n->in[k]].x, i);
+            use(&asd_plan_base(p, n->in[k])->x, i);
             if (keep >> k & 1)
-                use(&p->value[n->in[k]].x, backward_time(p, i));
+                use(&asd_plan_base(p, n->in[k])->x, backward_time(p, i));
         }
         c->saved = (item){
             .bytes = n->n.saved_bytes, .from = i, .to = c->has_backward ? backward_time(p, i) : i};
@@ -139,14 +139,16 @@ static void plan_values(const asd_tape *t, asd_plan *p, asd_val loss, const asd_
         asd_val v = i < 0 ? loss : outputs[i];
         if (v == ASD_NO_VAL)
             continue;
-        use(&p->value[v].x, end);
-        p->value[v].readable = 1;
+        use(&asd_plan_base(p, v)->x, end);
+        asd_plan_base(p, v)->readable = 1;
     }
     for (int v = 0; v < p->n_values; ++v) {
         const asd_value *tv    = &t->value[v];
         planned_value   *pv    = &p->value[v];
         int              input = tv->node < 0 && tv->param < 0;
-        pv->lent               = tv->bound;
+        if (pv->base != v)
+            continue;
+        pv->lent = tv->bound;
         if (input && pv->x.from <= pv->x.to) { /* filled before the run, read whenever */
             use(&pv->x, 0);
             use(&pv->x, end);
@@ -162,8 +164,8 @@ static void plan_values(const asd_tape *t, asd_plan *p, asd_val loss, const asd_
             pv->g.bytes = (size_t)asd_count(tv->spec.shape) * asd_dtype_size(tv->spec.dtype);
     }
     if (loss != ASD_NO_VAL) { /* holds ones from building on */
-        use(&p->value[loss].g, 0);
-        use(&p->value[loss].g, end);
+        use(&asd_plan_base(p, loss)->g, 0);
+        use(&asd_plan_base(p, loss)->g, end);
     }
 }
 
@@ -260,6 +262,11 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
     for (int v = 0; v < p->n_values; ++v) {
         const asd_value *tv = &t->value[v];
         asd_tensor      *x  = &p->value[v].tensor;
+        if (p->value[v].base != v) { /* a base comes before its views */
+            *x       = asd_plan_base(p, v)->tensor;
+            x->shape = tv->spec.shape;
+            continue;
+        }
         *x = (asd_tensor){address(p, &p->value[v].x), address(p, &p->value[v].g), tv->spec.dtype,
                           tv->spec.dtype, tv->spec.shape};
         if (tv->param >= 0)
@@ -278,9 +285,9 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
         c->call.work           = address(p, &c->fwd_work);
         c->bwd_scratch         = address(p, &c->bwd_work);
         for (int k = 0; k < n->n.n_in; ++k) {
-            c->in[k]     = n->in[k];
+            c->in[k]     = p->value[n->in[k]].base;
             c->call.x[k] = p->value[n->in[k]].tensor;
-            if (!p->value[n->in[k]].needs_grad || (n->n.op->no_grad >> k & 1))
+            if (!asd_plan_base(p, n->in[k])->needs_grad || (n->n.op->no_grad >> k & 1))
                 c->call.x[k].g = NULL;
         }
     }
@@ -349,8 +356,10 @@ static asd_status build(asd_tape *t, asd_val loss, const asd_val *outputs, int n
     for (int i = 0; i < t->n_nodes; ++i)
         if (needed[i])
             p->call[p->n++].node = i;
-    for (int v = 0; v < p->n_values; ++v)
+    for (int v = 0; v < p->n_values; ++v) {
         p->value[v].x = p->value[v].g = (item){.from = 1, .to = 0};
+        p->value[v].base              = asd_tape_base(t, v);
+    }
     ASD_TRY(check_ops(t, p));
     ASD_TRY(find_gradients(t, p, loss));
     plan_backward(t, p, loss);

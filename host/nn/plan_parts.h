@@ -12,9 +12,12 @@ typedef struct item {
     int    order;    /* among items of one size, so that no address decides the layout */
 } item;
 
+/* A view has a tensor of its own, of the same memory; all the rest is its base's (asd_plan_base).
+ */
 typedef struct planned_value {
     asd_tensor    tensor;
     item          x, g;
+    asd_val       base; /* itself, or what it is a view of */
     int           needs_grad;
     int           readable, grad_readable;
     int           lent;         /* the caller's memory */
@@ -26,7 +29,7 @@ typedef struct planned_call {
     item     saved, fwd_work, bwd_work;
     void    *bwd_scratch;
     int      node;           /* on the tape */
-    asd_val  in[ASD_MAX_IN]; /* for asd_plan_bind */
+    asd_val  in[ASD_MAX_IN]; /* for asd_plan_bind: bases */
     int      has_backward;
 } planned_call;
 
@@ -53,6 +56,11 @@ struct asd_plan {
     asd_event *slot_free[STEP_SLOTS];
     int        next_slot;
 };
+
+static inline planned_value *asd_plan_base(const asd_plan *p, asd_val v)
+{
+    return &p->value[p->value[v].base];
+}
 
 /* plan_run.c. The arena of p->bytes, on the CPU or the device, and what sending steps needs. */
 asd_status asd_plan_alloc(asd_plan *p);

@@ -89,12 +89,13 @@ asd_status asd_plan_wait(const asd_plan *p)
 
 void *asd_plan_data(const asd_plan *p, asd_val v)
 {
-    return v >= 0 && v < p->n_values && p->value[v].readable ? p->value[v].tensor.x : NULL;
+    return v >= 0 && v < p->n_values && asd_plan_base(p, v)->readable ? p->value[v].tensor.x : NULL;
 }
 
 float *asd_plan_grad(const asd_plan *p, asd_val v)
 {
-    return v >= 0 && v < p->n_values && p->value[v].grad_readable ? p->value[v].tensor.g : NULL;
+    return v >= 0 && v < p->n_values && asd_plan_base(p, v)->grad_readable ? p->value[v].tensor.g
+                                                                           : NULL;
 }
 
 static size_t bytes_of(const asd_plan *p, asd_val v)
@@ -106,7 +107,7 @@ static size_t bytes_of(const asd_plan *p, asd_val v)
 asd_status asd_plan_write(asd_plan *p, asd_val input, const void *host)
 {
     void *x = asd_plan_data(p, input);
-    ASD_ASSERT(x && !p->value[input].lent);
+    ASD_ASSERT(x && !asd_plan_base(p, input)->lent);
     return asd_plan_copy_in(p, x, host, bytes_of(p, input));
 }
 
@@ -126,8 +127,11 @@ asd_status asd_plan_read_grad(const asd_plan *p, asd_val v, float *host)
 
 void asd_plan_bind(asd_plan *p, asd_val v, const void *data)
 {
+    v = p->value[v].base;
     ASD_ASSERT(p->value[v].lent);
-    p->value[v].tensor.x = (void *)data;
+    for (int u = 0; u < p->n_values; ++u)
+        if (p->value[u].base == v)
+            p->value[u].tensor.x = (void *)data;
     for (int i = 0; i < p->n; ++i)
         for (int k = 0; k < p->call[i].call.n_in; ++k)
             if (p->call[i].in[k] == v)

@@ -65,9 +65,12 @@ static asd_val add_input(asd_tape *t, const char *name, asd_dtype dtype, asd_sha
                              : fail(t, ASD_FAIL(ASD_E_SHAPE,
                                                 "input %s has shape %s, want at least 1 everywhere",
                                                 name, asd_shape_text(shape, s, sizeof s)));
-    return add_value(
-        t,
-        (asd_value){.spec = {dtype, shape}, .node = -1, .param = -1, .bound = bound, .name = name});
+    return add_value(t, (asd_value){.spec  = {dtype, shape},
+                                    .node  = -1,
+                                    .param = -1,
+                                    .bound = bound,
+                                    .name  = name,
+                                    .base  = ASD_NO_VAL});
 }
 
 asd_val asd_tape_input(asd_tape *t, const char *name, asd_dtype dtype, asd_shape shape)
@@ -83,6 +86,7 @@ asd_val asd_tape_bound(asd_tape *t, const char *name, asd_dtype dtype, asd_shape
 void asd_tape_want_grad(asd_tape *t, asd_val input)
 {
     if (!t->status) {
+        input = asd_tape_base(t, input);
         ASD_ASSERT(t->value[input].node < 0 && t->value[input].spec.dtype == ASD_F32);
         t->value[input].want_grad = 1;
     }
@@ -97,7 +101,8 @@ static asd_val add_param(asd_tape *t, const char *name, asd_dtype dtype, asd_sha
     asd_status st = asd_params_need(t->params, name, shape, init, fan_in, trainable, &index);
     if (st)
         return fail(t, st);
-    return add_value(t, (asd_value){.spec = {dtype, shape}, .node = -1, .param = index});
+    return add_value(
+        t, (asd_value){.spec = {dtype, shape}, .node = -1, .param = index, .base = ASD_NO_VAL});
 }
 
 asd_val asd_tape_param(asd_tape *t, const char *name, asd_shape shape, asd_init init,
@@ -155,10 +160,41 @@ asd_val asd_tape_op(asd_tape *t, const asd_op *op, const void *attr, size_t attr
     asd_status st = op->infer(&node->n);
     if (st)
         return fail(t, st);
-    node->out = add_value(t, (asd_value){.spec = node->n.y, .node = t->n_nodes, .param = -1});
+    node->out = add_value(
+        t, (asd_value){.spec = node->n.y, .node = t->n_nodes, .param = -1, .base = ASD_NO_VAL});
     if (node->out != ASD_NO_VAL)
         ++t->n_nodes;
     return node->out;
+}
+
+asd_val asd_tape_base(const asd_tape *t, asd_val x)
+{
+    return x == ASD_NO_VAL || t->value[x].base == ASD_NO_VAL ? x : t->value[x].base;
+}
+
+/* A view is made by the same op, is the same parameter, and is lent with the same input as its
+ * base: only shape and name are its own. */
+asd_val asd_tape_view(asd_tape *t, asd_val x, asd_shape shape)
+{
+    char sx[64], sy[64];
+    if (t->status)
+        return ASD_NO_VAL;
+    ASD_ASSERT(x >= 0 && x < t->n_values);
+    asd_value v     = t->value[x];
+    int       empty = 0;
+    for (int i = 0; i < shape.n; ++i)
+        empty |= shape.d[i] < 1;
+    if (empty || asd_count(shape) != asd_count(v.spec.shape))
+        return fail(t, ASD_FAIL(ASD_E_SHAPE,
+                                "view: x %s has %lld elements, the shape wanted %s "
+                                "does not",
+                                asd_shape_text(v.spec.shape, sx, sizeof sx),
+                                (long long)asd_count(v.spec.shape),
+                                asd_shape_text(shape, sy, sizeof sy)));
+    v.spec.shape = shape;
+    v.want_grad  = 0;
+    v.base       = asd_tape_base(t, x);
+    return add_value(t, v);
 }
 
 asd_shape asd_tape_shape(const asd_tape *t, asd_val v)

@@ -24,6 +24,7 @@ typedef struct asd_value {
     int         param;     /* index in the store, -1 for others                   */
     int         bound;     /* input whose memory the caller lends (asd_plan_bind)  */
     int         want_grad; /* input whose gradient is asked for               */
+    asd_val     base;      /* the value that this one is a view of, no view itself; -1 if none */
     const char *name;      /* inputs: for messages; owned by the caller            */
 } asd_value;
 
@@ -53,7 +54,7 @@ asd_val asd_tape_input(asd_tape *t, const char *name, asd_dtype dtype, asd_shape
 /* An input in the caller's memory, lent with asd_plan_bind: large tables that should not be copied.
  */
 asd_val asd_tape_bound(asd_tape *t, const char *name, asd_dtype dtype, asd_shape shape);
-void    asd_tape_want_grad(asd_tape *t, asd_val input);
+void    asd_tape_want_grad(asd_tape *t, asd_val input); /* of a view: of what it looks at */
 asd_val asd_tape_param(asd_tape *t, const char *name, asd_shape shape, asd_init init,
                        int64_t fan_in);
 /* The same parameter as bf16 inputs want it: the copy that the optimiser refreshes, CUDA only. Its
@@ -64,6 +65,12 @@ asd_val asd_tape_state(asd_tape *t, const char *name, asd_shape shape, asd_init 
 /* attr is copied. */
 asd_val asd_tape_op(asd_tape *t, const asd_op *op, const void *attr, size_t attr_size,
                     const asd_val *in, int n_in);
+
+/* x's memory read with another shape of as many elements: no step, no copy, and x and its views
+ * have one gradient and one life in the plan. x: any value, views and parameters too. */
+asd_val asd_tape_view(asd_tape *t, asd_val x, asd_shape shape);
+/* x, or what x is a view of: the value that the memory belongs to. */
+asd_val asd_tape_base(const asd_tape *t, asd_val x);
 
 asd_shape asd_tape_shape(const asd_tape *t, asd_val v);
 
@@ -98,5 +105,9 @@ asd_val asd_meanpool(asd_tape *t, asd_val x, asd_val lengths);
 /* Adds NAME.bias (C); grouped: x (G, ..., C), NAME.bias (G, C). */
 asd_val asd_bias(asd_tape *t, asd_val x, const char *name);
 asd_val asd_bias_grouped(asd_tape *t, asd_val x, const char *name);
+
+/* tape_encoder.c: the parts that encoders bring besides. */
+asd_val asd_add(asd_tape *t, asd_val a, asd_val b);                     /* a + b */
+asd_val asd_add_scaled(asd_tape *t, asd_val a, asd_val b, float alpha); /* a + alpha b */
 
 #endif

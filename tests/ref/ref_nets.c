@@ -7,6 +7,14 @@
 
 enum { MAX_NODES = 12, MAX_COLUMNS = 9 };
 
+/* One step on other shapes of the same memory, or none at all: v and its view are both used on. */
+static asd_val through_views(asd_tape *t, asd_val v, int step)
+{
+    asd_shape s    = asd_tape_shape(t, v);
+    asd_val   flat = asd_tape_view(t, v, ASD_SHAPE3(1, asd_count(s), 1));
+    return asd_tape_view(t, step ? asd_gelu(t, flat) : flat, s);
+}
+
 asd_val asd_ref_random_net(asd_tape *t, asd_rng *rng, int64_t R, asd_val *x)
 {
     static const asd_batchnorm_attr norm = {.eps = 1e-3f, .momentum = 0.01f};
@@ -21,11 +29,14 @@ asd_val asd_ref_random_net(asd_tape *t, asd_rng *rng, int64_t R, asd_val *x)
     ++n;
     while (n <= MAX_NODES - 2) {
         asd_val  from = v[1 + asd_rng_below(rng, (uint32_t)n - 1)];
-        uint32_t kind = asd_rng_below(rng, 5);
+        uint32_t kind = asd_rng_below(rng, 8);
         snprintf(name, sizeof name, "layer%d", (int)asd_rng_below(rng, 2) ? n : 0);
         v[n] = kind < 2    ? asd_relu(t, from)
                : kind == 2 ? asd_batchnorm(t, from, "norm", norm)
-                           : asd_linear(t, from, name, width);
+               : kind == 3
+                   ? asd_add_scaled(t, from, v[1 + asd_rng_below(rng, (uint32_t)n - 1)], -.5f)
+               : kind < 6 ? through_views(t, from, kind == 4)
+                          : asd_linear(t, from, name, width);
         ++n;
     }
     asd_val p = asd_linear(t, v[n - 1], "out", width);

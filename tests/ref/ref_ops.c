@@ -1,6 +1,7 @@
 /* ref_ops.c - see ref_ops.h. */
 #include "ref/ref_ops.h"
 #include "ref/ref_encoder.h"
+#include "ref/ref_tokens.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -210,6 +211,7 @@ static const struct {
     {"l2norm", asd_ref_l2norm},
     {"meanpool", asd_ref_meanpool},
     {"bias", asd_ref_bias},
+    {"add", asd_ref_add},
 };
 
 asd_ref_fwd asd_ref_find(const char *op)

@@ -6,10 +6,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The first value of the same parameter: a weight used twice is one weight. */
+/* The first value of the same memory: a weight used twice is one weight, a view is its base. */
 static int first_of(const asd_tape *t, int v)
 {
     int u = 0;
+    if (t->value[v].param < 0)
+        return asd_tape_base(t, v);
     while (u < v && !(t->value[u].param >= 0 && t->value[u].param == t->value[v].param))
         ++u;
     return u;

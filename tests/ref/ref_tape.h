@@ -11,7 +11,8 @@
 
 typedef struct asd_ref_tape {
     const asd_tape *tape;
-    double        **value; /* (n_values); values of one parameter share their memory */
+    double        **value; /* (n_values); values of one parameter share their memory, and
+                            * a view with its base */
 } asd_ref_tape;
 
 /* Parameters and running statistics are copied from the tape's store; inputs are zero. */

@@ -1,0 +1,21 @@
+/* tape_encoder.c - recording the parts that encoders are made of; the plain layers are in tape.c.
+ *
+ * A function records one op: it makes the attribute and the parameters, in a fixed order (their
+ * order decides their random initial values), and calls asd_tape_op. Shapes are checked there, by
+ * the op's infer; a function that needs a shape before takes it from asd_tape_shape, which is
+ * harmless on a tape that has failed. Parameters are NAME.leaf with the leaves of the released
+ * checkpoints.
+ */
+#include "nn/tape.h"
+
+asd_val asd_add(asd_tape *t, asd_val a, asd_val b)
+{
+    return asd_add_scaled(t, a, b, 1);
+}
+
+asd_val asd_add_scaled(asd_tape *t, asd_val a, asd_val b, float alpha)
+{
+    asd_add_attr attr  = {alpha};
+    asd_val      in[2] = {a, b};
+    return asd_tape_op(t, &asd_op_add, &attr, sizeof attr, in, 2);
+}
