@@ -39,5 +39,8 @@ typedef struct asd_gemm_job {
 int64_t asd_gemm_blocks(const asd_gemm_job *j);
 void    asd_gemm_block(const asd_gemm_job *j, int64_t block);
 void    asd_gemm(const asd_gemm_job *j); /* all blocks, in parallel */
+/* All rows at once by this thread, for chunks that their caller has cut; neither bias nor
+ * batch. */
+void asd_gemm_here(const asd_gemm_job *j);
 
 #endif

@@ -42,6 +42,14 @@ void asd_gemm_block(const asd_gemm_job *j, int64_t block)
     ASD_ASSERT(st == dnnl_success);
 }
 
+void asd_gemm_here(const asd_gemm_job *j)
+{
+    ASD_ASSERT(!j->bias);
+    dnnl_status_t st = dnnl_sgemm(j->transpose_a ? 'T' : 'N', j->transpose_b ? 'T' : 'N', j->m,
+                                  j->n, j->k, 1, j->a, j->lda, j->b, j->ldb, j->beta, j->y, j->ldy);
+    ASD_ASSERT(st == dnnl_success);
+}
+
 static void gemm_chunk(void *ctx, int64_t chunk)
 {
     asd_gemm_block(ctx, chunk);

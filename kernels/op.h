@@ -242,6 +242,14 @@ typedef struct asd_logmel_attr {
     int     method; /* ASD_LOGMEL_AUTO ..; the CPU has but one */
 } asd_logmel_attr;
 
+/* Attention inside each clip, see kernels/attention.c. */
+typedef struct asd_attention_attr {
+    int64_t heads;
+    int     masked;                /* 1: input lengths; keys behind a clip's length do not count */
+    int     gated;                 /* 1: inputs of the gated position bias */
+    int64_t buckets, max_distance; /* of the bias: 320 and 800 for BEATs */
+} asd_attention_attr;
+
 /* Frames of a centred STFT: 1 + floor(S / hop). */
 int64_t asd_logmel_frames(const asd_logmel_attr *a, int64_t samples);
 

@@ -110,4 +110,12 @@ asd_val asd_bias_grouped(asd_tape *t, asd_val x, const char *name);
 asd_val asd_add(asd_tape *t, asd_val a, asd_val b);                     /* a + b */
 asd_val asd_add_scaled(asd_tape *t, asd_val a, asd_val b, float alpha); /* a + alpha b */
 
+/* Attention inside each clip. qkv: (B, P, 3 C), a row all heads' q, then their k, then their v.
+ * lengths: (B) int32, or ASD_NO_VAL for whole clips. -> (B, P, C) */
+asd_val asd_attention(asd_tape *t, asd_val qkv, int64_t heads, asd_val lengths);
+/* With BEATs' gated position bias. gate: table (buckets, heads), grep_w (8, C / heads), grep_b (8),
+ * grep_a (heads), parameters that layers may share. */
+asd_val asd_attention_gated(asd_tape *t, asd_val qkv, int64_t heads, asd_val lengths,
+                            const asd_val gate[4], int64_t buckets, int64_t max_distance);
+
 #endif

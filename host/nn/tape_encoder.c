@@ -19,3 +19,31 @@ asd_val asd_add_scaled(asd_tape *t, asd_val a, asd_val b, float alpha)
     asd_val      in[2] = {a, b};
     return asd_tape_op(t, &asd_op_add, &attr, sizeof attr, in, 2);
 }
+
+static asd_val attention(asd_tape *t, asd_val qkv, asd_val lengths, const asd_val *gate,
+                         asd_attention_attr attr)
+{
+    asd_val in[ASD_MAX_IN];
+    int     n   = 0;
+    in[n++]     = qkv;
+    attr.masked = lengths != ASD_NO_VAL;
+    attr.gated  = gate != NULL;
+    if (attr.masked)
+        in[n++] = lengths;
+    for (int i = 0; gate && i < 4; ++i)
+        in[n++] = gate[i];
+    return asd_tape_op(t, &asd_op_attention, &attr, sizeof attr, in, n);
+}
+
+asd_val asd_attention(asd_tape *t, asd_val qkv, int64_t heads, asd_val lengths)
+{
+    return attention(t, qkv, lengths, NULL, (asd_attention_attr){.heads = heads});
+}
+
+asd_val asd_attention_gated(asd_tape *t, asd_val qkv, int64_t heads, asd_val lengths,
+                            const asd_val gate[4], int64_t buckets, int64_t max_distance)
+{
+    return attention(
+        t, qkv, lengths, gate,
+        (asd_attention_attr){.heads = heads, .buckets = buckets, .max_distance = max_distance});
+}

@@ -1,5 +1,6 @@
 /* ref_ops.c - see ref_ops.h. */
 #include "ref/ref_ops.h"
+#include "ref/ref_attention.h"
 #include "ref/ref_encoder.h"
 #include "ref/ref_tokens.h"
 
@@ -212,6 +213,7 @@ static const struct {
     {"meanpool", asd_ref_meanpool},
     {"bias", asd_ref_bias},
     {"add", asd_ref_add},
+    {"attention", asd_ref_attention},
 };
 
 asd_ref_fwd asd_ref_find(const char *op)
