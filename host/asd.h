@@ -15,6 +15,7 @@
 #include "base/cfg.h"
 #include "audio/wav.h"
 #include "data/dataset.h"
+#include "data/embed_h5.h"
 #include "score/scores.h"
 #include "score/truth.h"
 #include "score/omega.h"

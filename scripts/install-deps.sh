@@ -14,11 +14,12 @@ BUILD_PACKAGES=(
     libfyaml-dev libjansson-dev                        # recipes, JSON
     libsndfile1-dev libsoxr-dev                        # audio files, resampling
     libzip-dev libssl-dev libxxhash-dev libcurl4-openssl-dev ca-certificates # archives, hashes, HTTPS
+    libhdf5-dev                                        # the embedding cache
     libdnnl-dev libopenblas-dev liblapacke-dev libkissfft-dev # layers, linear algebra, Fourier transforms
     librandom123-dev                                   # Philox
     libcairo2-dev libpango1.0-dev fonts-dejavu-core    # figures of the report
 )
-TEST_PACKAGES=(libcmocka-dev g++ clang libomp-dev clang-format patchelf xz-utils binutils python3)
+TEST_PACKAGES=(libcmocka-dev g++ clang libomp-dev clang-format patchelf xz-utils binutils python3 python3-h5py)
 
 die() {
     printf 'install-deps: %s\n' "$*" >&2

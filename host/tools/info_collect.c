@@ -8,8 +8,8 @@
 #include <cairo.h>
 #include <cblas.h>
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <gnu/libc-version.h>
+#include <hdf5.h>
 #include <libfyaml.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -92,16 +92,11 @@ static const char *onednn_isa(void)
     return "other";
 }
 
-/* HDF5 is named only where a program is linked with it. */
 static json_t *hdf5_version(void)
 {
-    int (*version)(unsigned *, unsigned *, unsigned *);
-    unsigned    v[3];
-    void *const symbol = dlsym(RTLD_DEFAULT, "H5get_libversion");
-    if (!symbol)
-        return NULL;
-    memcpy(&version, &symbol, sizeof version); /* ISO C has no cast from object to function */
-    return version(&v[0], &v[1], &v[2]) < 0 ? NULL : json_sprintf("%u.%u.%u", v[0], v[1], v[2]);
+    unsigned v[3];
+    return H5get_libversion(&v[0], &v[1], &v[2]) < 0 ? json_null()
+                                                     : json_sprintf("%u.%u.%u", v[0], v[1], v[2]);
 }
 
 static json_t *collect_libraries(void)
@@ -125,9 +120,7 @@ static json_t *collect_libraries(void)
                         json_sprintf("%u.%u.%u", xxhash / 10000, xxhash / 100 % 100, xxhash % 100));
     json_object_set_new(o, "cairo", text_or_null(cairo_version_string()));
     json_object_set_new(o, "Pango", text_or_null(pango_version_string()));
-    json_t *hdf5 = hdf5_version();
-    if (hdf5)
-        json_object_set_new(o, "HDF5", hdf5);
+    json_object_set_new(o, "HDF5", hdf5_version());
     json_object_set_new(o, "glibc", text_or_null(gnu_get_libc_version()));
     return o;
 }
