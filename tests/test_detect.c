@@ -397,7 +397,9 @@ static const struct {
     {"selective_mahalanobis(mode=official,)", NULL, "want key=value at character 37"},
     {"selective_mahalanobis(mode=framewise,mode=official)", NULL, "mode twice"},
     {"selective_mahalanobis(mode=official,mode=official)", NULL, "mode twice"},
-    {"pca(128) | mse", NULL, "no detector \"pca\""},
+    {"pca(128)", NULL, "pca works on embeddings"},
+    {"pca(128,64)", NULL, "want key=value at character 11"},
+    {"knn(1) | mse", NULL, "knn works on embeddings"},
 };
 
 static void test_texts(void **state)

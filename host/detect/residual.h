@@ -7,14 +7,14 @@
 #ifndef ASD_DETECT_RESIDUAL_H
 #define ASD_DETECT_RESIDUAL_H
 
-#include "base/opt.h"
-#include <stdint.h>
-#include <stdio.h>
+#include "detect/detector.h"
 
-typedef struct asd_residuals {
+#include <stdint.h>
+
+struct asd_residuals {
     const float *x, *y; /* (B, stack F) */
     int64_t      B, stack, F;
-} asd_residuals;
+};
 
 /* --- covariance by the official rule --- */
 
@@ -53,52 +53,13 @@ void asd_residual_gram(const asd_residuals *r, double *gram);
 /* --- detectors --- */
 
 /* What training left for the detectors of one network. */
-typedef struct asd_residual_stats {
+struct asd_residual_stats {
     int64_t      F;
     const float *covariance[2]; /* (F, F) source, target */
     /* official batch rule (dcase2026 6.7): values of the batches of the last epoch, then of
      * validation */
     const float *batch_mse, *batch_mahalanobis;
     int64_t      n_batch_mse, n_batch_mahalanobis;
-} asd_residual_stats;
-
-typedef struct asd_detector asd_detector;
-struct asd_detector {
-    const char    *name;
-    const char    *about;
-    const asd_opt *params; /* ends with key NULL */
-    size_t         params_bytes, state_bytes;
-    /* state points at zeroed memory of state_bytes */
-    asd_status (*fit)(void *state, const void *params, const asd_residual_stats *stats,
-                      const char *what);
-    void (*clear)(void *state);
-    /* Larger = stranger. Rows of other clips are never seen. A residual that is not finite gives a
-     * score that is not finite: the caller knows the clip's name. */
-    asd_status (*score)(const void *state, const asd_residuals *r, double *score);
-    /* values that the official batch rule fits its threshold to */
-    void (*batches)(const asd_residual_stats *stats, const float **values, int64_t *n);
 };
-
-extern const asd_detector *const asd_detectors[]; /* rows of detectors.def, ended by NULL */
-
-/* A detector as a recipe names it: `mse` or `selective_mahalanobis(mode=framewise)`. */
-typedef struct asd_detector_use {
-    const asd_detector *detector;
-    void               *params; /* owned */
-    void               *state;  /* owned; NULL before fit */
-    char label[128]; /* name of its score folder: the name, then non-default parameters as
-                        -key-value */
-} asd_detector_use;
-
-/* ASD_E_CONFIG with the position in `text` and the nearest name. Call asd_detector_clear on any
- * return. */
-asd_status asd_detector_parse(const char *text, asd_detector_use *out);
-/* All of a recipe's list, to find a slip of the pen before hours of training; the same detector
- * twice is an error too. */
-asd_status asd_detectors_check(char *const *text, int64_t n);
-/* One entry per detector with its parameters, for --list-detectors. */
-void       asd_detectors_list(FILE *out);
-asd_status asd_detector_fit(asd_detector_use *d, const asd_residual_stats *stats, const char *what);
-void       asd_detector_clear(asd_detector_use *d);
 
 #endif

@@ -1,0 +1,161 @@
+/* mahalanobis.c - distance to the domains' means in a shared covariance (systems E1, E3, E7, E18).
+ *
+ *   cov=weighted      axes are the top k principal ones of the weighted covariance (E1)
+ *   cov=ledoit_wolf   all axes of the shrunk one (E3)
+ *   d_m(x) = sqrt(sum over axes of (a' (x - mean_m))^2)
+ *
+ * Leave one out. Without row i of a domain of N rows its residual is r N / (N - 1) from the mean of
+ * the others. cov=weighted: so much for the centre, the axes are kept (systems E1, 5): the scores
+ * are exact for centres, not for eigenvectors. cov=ledoit_wolf: the covariance is left out too,
+ * with shrinkage and mean variance kept. With c = (1 - rho) N / ((N - 1) (n - 1)) it is M - c r r',
+ * so v' (M - c r r')^-1 v = q_vv + c q_vr^2 / (1 - c q_rr),   q in the metric of M^-1.
+ */
+#include "detect/basis.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { COV_WEIGHTED, COV_LEDOIT_WOLF };
+
+typedef struct maha_params {
+    int64_t k;
+    double  weight;
+    int     centre, cov;
+} maha_params;
+
+static const asd_opt rows[] = {
+    {"k", 0, ASD_OPT_INT, offsetof(maha_params, k), "128", 1, ASD_MAX_COLUMNS, NULL, "axes",
+     "principal axes used by cov=weighted"},
+    {"weight", 0, ASD_OPT_REAL, offsetof(maha_params, weight), "0", 0, 1e9, NULL, "",
+     "of a target clip in the weighted covariance; 0 = source clips / target clips"},
+    {"centre", 0, ASD_OPT_CHOICE, offsetof(maha_params, centre), "domain", 0, 0, "domain|all", "",
+     "distance to each domain's mean, or to the mean of all"},
+    {"cov", 0, ASD_OPT_CHOICE, offsetof(maha_params, cov), "weighted", 0, 0, "weighted|ledoit_wolf",
+     "", "weighted principal axes, or a shrunk covariance"},
+    {0},
+};
+
+typedef struct maha_state {
+    asd_basis basis;
+    int       heads;
+} maha_state;
+
+static void maha_clear(void *state)
+{
+    asd_basis_clear(&((maha_state *)state)->basis);
+}
+
+/* d of every row to both heads. */
+static asd_status distances(const asd_basis *b, int heads, const float *x, int64_t n, double *score)
+{
+    double *y = malloc((size_t)(n * b->k) * sizeof *y + 1);
+    if (!y)
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld projections", (long long)n);
+    asd_basis_project(b, x, n, y);
+    for (int64_t i = 0; i < n; ++i)
+        for (int h = 0; h < 2; ++h)
+            score[2 * i + h] = h < heads ? asd_basis_distance(b, y + i * b->k, h) : score[2 * i];
+    free(y);
+    return ASD_OK;
+}
+
+/* Rows that share row i's centre. */
+static int64_t own_rows(const asd_basis *b, int own)
+{
+    return b->one_centre ? b->count.n[0] + b->count.n[1] : b->count.n[own];
+}
+
+static void leave_out_centre(const maha_state *s, const asd_train_rows *train, double *loo)
+{
+    for (int64_t i = 0; i < train->n; ++i) {
+        int     own = s->heads == 2 && train->is_target[i];
+        int64_t N   = own_rows(&s->basis, train->is_target[i]);
+        loo[2 * i + own] =
+            N > 1 ? loo[2 * i + own] * (double)N / (double)(N - 1) : (double)INFINITY;
+        if (s->heads == 1)
+            loo[2 * i + 1] = loo[2 * i];
+    }
+}
+
+/* y: (k) in the metric of M^-1 */
+static double downdated(const asd_basis *b, const double *y, int head, int own, double grow,
+                        double c)
+{
+    double vv = 0, vr = 0, rr = 0;
+    for (int64_t i = 0; i < b->k; ++i) {
+        double r = y[i] - b->target[own][i], v = head == own ? grow * r : y[i] - b->target[head][i];
+        vv += v * v;
+        vr += v * r;
+        rr += r * r;
+    }
+    /* 1 - c rr > 0 as long as what is left is positive definite; rounding is not let past it */
+    return sqrt(vv + c * vr * vr / fmax(1 - c * rr, 1e-12));
+}
+
+static asd_status leave_out_row(const maha_state *s, const asd_basis *held_out, double rho,
+                                const asd_train_rows *train, const asd_clip_rows *x, double *loo)
+{
+    int64_t k = held_out->k, n = train->n;
+    double *y = malloc((size_t)(n * k) * sizeof *y);
+    if (!y)
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld projections", (long long)n);
+    asd_basis_project(held_out, x->x, n, y);
+    for (int64_t i = 0; i < n; ++i) {
+        int     own  = s->heads == 2 && train->is_target[i];
+        int64_t N    = own_rows(held_out, train->is_target[i]);
+        double  grow = N > 1 ? (double)N / (double)(N - 1) : 0;
+        double  c    = n > 1 ? (1 - rho) * grow / (double)(n - 1) : 0;
+        for (int h = 0; h < s->heads; ++h)
+            loo[2 * i + h] = h == own && N < 2 ? (double)INFINITY
+                                               : downdated(held_out, y + i * k, h, own, grow, c);
+        if (s->heads == 1)
+            loo[2 * i + 1] = loo[2 * i];
+    }
+    free(y);
+    return ASD_OK;
+}
+
+static asd_status maha_fit(void *state, const void *params, const asd_train_rows *train,
+                           const char *what, double *loo, int *heads)
+{
+    maha_state          *s        = state;
+    const maha_params   *p        = params;
+    const asd_clip_rows *x        = &train->stream[0];
+    asd_counts           count    = asd_count_domains(train->is_target, train->n);
+    asd_basis            held_out = {0};
+    double               rho      = 0;
+    asd_status           st;
+    *heads = s->heads = p->centre == ASD_CENTRE_DOMAIN && count.n[0] && count.n[1] ? 2 : 1;
+    int centre        = s->heads == 2 ? ASD_CENTRE_DOMAIN : ASD_CENTRE_ALL;
+    if (p->cov == COV_LEDOIT_WOLF) {
+        st = asd_basis_ledoit_wolf(&s->basis, x->x, x->n, x->D, train->is_target, centre, what,
+                                   &rho, &held_out);
+        if (!st)
+            st = leave_out_row(s, &held_out, rho, train, x, loo);
+        asd_basis_clear(&held_out);
+        return st;
+    }
+    asd_basis_rule rule = {.centre = centre, .k = p->k, .weight = p->weight};
+    ASD_TRY(asd_basis_fit(&s->basis, x->x, x->n, x->D, train->is_target, &rule, what));
+    ASD_TRY(distances(&s->basis, s->heads, x->x, x->n, loo));
+    leave_out_centre(s, train, loo);
+    return ASD_OK;
+}
+
+static asd_status maha_score(const void *state, const asd_clip_rows *stream, double *score)
+{
+    const maha_state *s = state;
+    return distances(&s->basis, s->heads, stream->x, stream->n, score);
+}
+
+const asd_detector asd_detector_mahalanobis = {
+    .name         = "mahalanobis",
+    .about        = "distance to the domains' means in whitened axes; streams are joined",
+    .params       = rows,
+    .params_bytes = sizeof(maha_params),
+    .state_bytes  = sizeof(maha_state),
+    .clear        = maha_clear,
+    .max_streams  = 1,
+    .fit_rows     = maha_fit,
+    .score_rows   = maha_score,
+};
