@@ -20,10 +20,11 @@
 #include "nn/weights.h"
 
 enum {
-    ASD_PT_MAX_VALUES = 1 << 21,
-    ASD_PT_MAX_STACK  = 1 << 18, /* open marks, and values that nothing took yet */
-    ASD_PT_MAX_MEMO   = 1 << 21,
-    ASD_PT_MAX_TEXT   = 1 << 24, /* bytes of one text */
+    ASD_PT_MAX_VALUES   = 1 << 21,
+    ASD_PT_MAX_STACK    = 1 << 18, /* open marks, and values that nothing took yet */
+    ASD_PT_MAX_MEMO     = 1 << 21,
+    ASD_PT_MAX_TEXT     = 1 << 24, /* bytes of one text */
+    ASD_PT_MAX_STORAGES = 1 << 16,
 };
 
 typedef enum asd_pt_kind {
@@ -38,8 +39,8 @@ typedef enum asd_pt_kind {
     ASD_PT_LIST,
     ASD_PT_SET,
     ASD_PT_DICT,   /* items: key, value, key, value, ... */
-    ASD_PT_GLOBAL, /* text "module name", a space between */
-    ASD_PT_RECORD, /* text as GLOBAL; items as DICT */
+    ASD_PT_GLOBAL, /* text: the module; name */
+    ASD_PT_RECORD, /* text and name as GLOBAL; items as DICT */
     ASD_PT_STORAGE,
     ASD_PT_TENSOR, /* items: storage, offset, size, stride */
     ASD_PT_N_KINDS
@@ -60,12 +61,14 @@ typedef struct asd_pt_value {
     asd_pt_kind kind;
     const char *text; /* TEXT, BYTES, BIGINT, GLOBAL, RECORD: (bytes), no terminating 0 */
     size_t      bytes;
+    const char *name; /* GLOBAL, RECORD: (name_bytes) */
+    size_t      name_bytes;
     union {
         int64_t integer; /* INT, BOOL; STORAGE: index of asd_pt_storage */
         double  real;
     };
     int32_t *item; /* (n_items) indices of values */
-    int64_t  n_items, room;
+    int32_t  n_items, room;
     int64_t  view_from, view_n; /* STORAGE: the part of it that is meant, elements */
 } asd_pt_value;
 
@@ -75,7 +78,8 @@ typedef struct asd_pt_pickle {
     int64_t         n_values, values_room;
     asd_pt_storage *storage; /* (n_storages) in order of appearance */
     int64_t         n_storages, storages_room;
-    int64_t         root; /* index of the value that the pickle leaves */
+    int32_t *bucket; /* (ASD_PT_MAX_STORAGES * 2) storage of a key's hash, -1; NULL if none */
+    int32_t  root;   /* the value that the pickle leaves */
 } asd_pt_pickle;
 
 /* Reads one pickle from `bytes` at *at and moves *at behind its STOP. path: for messages. Call
@@ -85,21 +89,24 @@ asd_status asd_pt_pickle_read(const char *path, const void *bytes, size_t n, siz
 void       asd_pt_pickle_close(asd_pt_pickle *p);
 
 const char *asd_pt_kind_name(asd_pt_kind k); /* "a tuple" */
+/* 1 if a text is this word. */
+int asd_pt_is(const char *text, size_t bytes, const char *word);
+/* NULL if no persistent id has this key. */
+asd_pt_storage *asd_pt_find_storage(const asd_pt_pickle *p, const char *key, size_t key_bytes);
 
-/* --- for pt_pickle.c and pt_globals.c --- */
+/* --- between pt_pickle.c and pt_globals.c: values are indices, because the array grows --- */
 
-/* A new value, or -1: no memory or too many. */
-int32_t    asd_pt_new(asd_pt_pickle *p, asd_pt_kind kind);
+asd_status asd_pt_new(asd_pt_pickle *p, asd_pt_kind kind, int32_t *out);
 asd_status asd_pt_append(asd_pt_pickle *p, int32_t to, int32_t item);
-/* The global's name is refused, even if nothing calls it. */
-asd_status asd_pt_check_global(const asd_pt_pickle *p, const char *text, size_t bytes);
-/* What calling `callee` with the tuple `args` would give. */
-asd_status asd_pt_reduce(asd_pt_pickle *p, int32_t callee, int32_t args, int32_t *out);
-/* What cls.__new__(cls, *args) would give. */
-asd_status asd_pt_new_object(asd_pt_pickle *p, int32_t cls, int32_t args, int32_t *out);
+/* Appends all items of `from`. */
+asd_status asd_pt_append_all(asd_pt_pickle *p, int32_t to, int32_t from);
+/* Refuses a global that no checkpoint has a reason to name. */
+asd_status asd_pt_check_global(const asd_pt_pickle *p, int32_t global);
+/* What calling the global with a tuple of arguments would give. */
+asd_status asd_pt_reduce(asd_pt_pickle *p, int32_t global, int32_t args, int32_t *out);
+/* What global.__new__(global, *args) would give. */
+asd_status asd_pt_make_object(asd_pt_pickle *p, int32_t global, int32_t args, int32_t *out);
 /* What a persistent id stands for. */
 asd_status asd_pt_persistent(asd_pt_pickle *p, int32_t id, int32_t *out);
-/* 1 if the text is the word. */
-int asd_pt_is(const asd_pt_value *v, const char *word);
 
 #endif

@@ -49,23 +49,35 @@ static asd_status find_end(const archive *a, uint64_t *end)
                     a->path, a->bytes);
 }
 
-/* Zip64's record, when there is a locator in front of the end record; *end moves to it. */
+static int has_end64(const archive *a, uint64_t end)
+{
+    return end >= LOCATOR_BYTES && le(a->at + end - LOCATOR_BYTES, 4) == LOCATOR64;
+}
+
+/* Zip64's record, to which the locator in front of the end record points; *end moves to it. PyTorch
+ * always writes one. Numbers that the end record itself has room for must be the same. */
 static asd_status read_end64(archive *a, uint64_t *end)
 {
-    if (*end < LOCATOR_BYTES || le(a->at + *end - LOCATOR_BYTES, 4) != LOCATOR64)
-        return ASD_FAIL(ASD_E_DATA, "%s: the zip directory asks for a zip64 record that is missing",
-                        a->path);
-    const unsigned char *locator = a->at + *end - LOCATOR_BYTES;
-    const uint64_t       at = le(locator + 8, 8), limit = *end - LOCATOR_BYTES;
-    if (limit < END64_BYTES || at > limit - END64_BYTES || le(a->at + at, 4) != END64)
-        return ASD_FAIL(ASD_E_DATA, "%s: no zip64 record at %" PRIu64 ", where its locator points",
+    const uint64_t at = le(a->at + *end - LOCATOR_BYTES + 8, 8), limit = *end - LOCATOR_BYTES;
+    if (limit < END64_BYTES || at != limit - END64_BYTES || le(a->at + at, 4) != END64)
+        return ASD_FAIL(ASD_E_DATA,
+                        "%s: no zip64 record at %" PRIu64 ", where its locator points: want it "
+                        "directly before",
                         a->path, at);
-    const unsigned char *p = a->at + at;
-    if (le(p + 16, 4) || le(p + 20, 4) || le(p + 24, 8) != le(p + 32, 8))
+    const unsigned char *p       = a->at + at;
+    const uint64_t       members = le(p + 32, 8), bytes = le(p + 40, 8), from = le(p + 48, 8);
+    if (le(p + 16, 4) || le(p + 20, 4) || le(p + 24, 8) != members)
         return ASD_FAIL(ASD_E_DATA, "%s: an archive in several parts", a->path);
-    a->members         = le(p + 32, 8);
-    a->directory_bytes = le(p + 40, 8);
-    a->directory       = le(p + 48, 8);
+    if ((a->members != SENTINEL16 && a->members != members) ||
+        (a->directory_bytes != SENTINEL32 && a->directory_bytes != bytes) ||
+        (a->directory != SENTINEL32 && a->directory != from))
+        return ASD_FAIL(ASD_E_DATA,
+                        "%s: %" PRIu64 " members at %" PRIu64 " by zip64, %" PRIu64 " at %" PRIu64
+                        " by the end record",
+                        a->path, members, from, a->members, a->directory);
+    a->members         = members;
+    a->directory_bytes = bytes;
+    a->directory       = from;
     *end               = at;
     return ASD_OK;
 }
@@ -78,10 +90,10 @@ static asd_status read_end(archive *a)
     a->members             = le(p + 10, 2);
     a->directory_bytes     = le(p + 12, 4);
     a->directory           = le(p + 16, 4);
-    if (a->members == SENTINEL16 || a->directory_bytes == SENTINEL32 || a->directory == SENTINEL32)
-        ASD_TRY(read_end64(a, &end));
-    else if (le(p + 4, 2) || le(p + 6, 2) || le(p + 8, 2) != a->members)
+    if (le(p + 4, 2) || le(p + 6, 2) || le(p + 8, 2) != a->members)
         return ASD_FAIL(ASD_E_DATA, "%s: an archive in several parts", a->path);
+    if (has_end64(a, end))
+        ASD_TRY(read_end64(a, &end));
     if (a->directory > end || a->directory_bytes != end - a->directory)
         return ASD_FAIL(ASD_E_DATA,
                         "%s: zip directory of %" PRIu64 " bytes at %" PRIu64

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/utf8.h"
+#include "nn/st_header.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,6 @@
 
 static const char *const dtype_name[ASD_NDTYPES] = {
     [ASD_F32] = "F32", [ASD_I16] = "I16", [ASD_I32] = "I32", [ASD_BF16] = "BF16"};
-enum { MAX_HEADER = 100 << 20 }; /* the reference implementation's limit */
 
 /* --- writing --- */
 
@@ -125,123 +125,31 @@ static asd_status map_file(asd_safetensors *s)
     return ASD_OK;
 }
 
-static asd_status read_shape(const asd_safetensors *s, const char *name, const json_t *json,
-                             asd_shape *shape)
-{
-    size_t  i;
-    json_t *d;
-    double count = 1; /* of the dimensions that are not 0: their product must not overflow either */
-    if (!json_is_array(json) || json_array_size(json) > ASD_MAX_DIMS)
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: want a shape of at most %d numbers", s->path,
-                        name, ASD_MAX_DIMS);
-    shape->n = (int)json_array_size(json);
-    json_array_foreach(json, i, d)
-    {
-        if (!json_is_integer(d) || json_integer_value(d) < 0)
-            return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: dimension %zu is not a whole number >= 0",
-                            s->path, name, i);
-        shape->d[i] = json_integer_value(d);
-        count *= shape->d[i] ? (double)shape->d[i] : 1;
-    }
-    if (count > 1e15)
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: dimensions of %g elements", s->path, name,
-                        count);
-    return ASD_OK;
-}
-
-static asd_status read_tensor(const asd_safetensors *s, const char *name, const json_t *json,
-                              const char *data, size_t data_bytes, asd_st_tensor *t)
-{
-    const char   *dtype   = json_string_value(json_object_get(json, "dtype"));
-    const json_t *offsets = json_object_get(json, "data_offsets");
-    int           type    = 0;
-    while (type < ASD_NDTYPES && !(dtype && !strcmp(dtype, dtype_name[type])))
-        ++type;
-    if (type == ASD_NDTYPES)
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: dtype %s, want F32, BF16, I32 or I16", s->path,
-                        name, dtype ? dtype : "missing");
-    t->dtype = (asd_dtype)type;
-    ASD_TRY(read_shape(s, name, json_object_get(json, "shape"), &t->shape));
-    if (json_array_size(offsets) != 2 || !json_is_integer(json_array_get(offsets, 0)) ||
-        !json_is_integer(json_array_get(offsets, 1)))
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: want two data_offsets", s->path, name);
-    json_int_t from = json_integer_value(json_array_get(offsets, 0)),
-               to   = json_integer_value(json_array_get(offsets, 1));
-    if (from < 0 || to < from || (uint64_t)to > data_bytes)
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: data_offsets [%lld, %lld] outside 0 .. %zu",
-                        s->path, name, (long long)from, (long long)to, data_bytes);
-    if ((size_t)(to - from) != bytes_of(t->dtype, t->shape))
-        return ASD_FAIL(ASD_E_DATA, "%s: tensor %s: %lld bytes, its shape wants %zu", s->path, name,
-                        (long long)(to - from), bytes_of(t->dtype, t->shape));
-    t->data = data + from;
-    if (!(t->name = strdup(name)))
-        return ASD_FAIL(ASD_E_OOM, "%s: no memory for a name", s->path);
-    return ASD_OK;
-}
-
-static int by_data(const void *a, const void *b)
-{
-    const char *x = ((const asd_st_tensor *)a)->data, *y = ((const asd_st_tensor *)b)->data;
-    return x < y ? -1 : x > y;
-}
-
-/* Tensors cover the data exactly: no overlap, no gap, nothing behind. */
-static asd_status check_cover(asd_safetensors *s, const char *data, size_t data_bytes)
-{
-    const char *at = data;
-    if (s->n) /* stable for tensors without elements: they share an address and any order is a cover
-               */
-        qsort(s->tensor, (size_t)s->n, sizeof *s->tensor, by_data);
-    for (int64_t i = 0; i < s->n; ++i) {
-        const asd_st_tensor *t = &s->tensor[i];
-        if ((const char *)t->data != at && bytes_of(t->dtype, t->shape))
-            return ASD_FAIL(ASD_E_DATA,
-                            "%s: tensor %s starts at %td, want %td: tensors overlap or leave a gap",
-                            s->path, t->name, (const char *)t->data - data, at - data);
-        at += bytes_of(t->dtype, t->shape);
-    }
-    if (at != data + data_bytes)
-        return ASD_FAIL(ASD_E_DATA, "%s: %zu bytes of data, its tensors hold %td", s->path,
-                        data_bytes, at - data);
-    return ASD_OK;
-}
+/* Keep in step with dtype_name. */
+static const size_t dtype_bytes[ASD_NDTYPES] = {
+    [ASD_F32] = 4, [ASD_I16] = 2, [ASD_I32] = 4, [ASD_BF16] = 2};
+static const asd_st_rules rules = {dtype_name, dtype_bytes, ASD_NDTYPES, "F32, BF16, I32 or I16",
+                                   ASD_MAX_DIMS};
 
 static asd_status read_header(asd_safetensors *s)
 {
-    const unsigned char *map  = s->map;
-    uint64_t             size = 0;
-    json_error_t         why;
-    asd_status           st = ASD_OK;
-    for (int i = 0; i < 8; ++i)
-        size |= (uint64_t)map[i] << 8 * i;
-    if (size > MAX_HEADER || size > s->map_bytes - 8)
-        return ASD_FAIL(ASD_E_DATA,
-                        "%s: header of %llu bytes in a file of %zu: cut short, or not safetensors",
-                        s->path, (unsigned long long)size, s->map_bytes);
-    json_t *root = json_loadb((const char *)map + 8, (size_t)size, JSON_REJECT_DUPLICATES, &why);
-    if (!json_is_object(root)) {
-        st = ASD_FAIL(ASD_E_DATA, "%s: header: %s", s->path, root ? "not a JSON object" : why.text);
-        goto done;
+    asd_st_header h;
+    asd_status    st = asd_st_header_read(s->path, s->map, s->map_bytes, &rules, &h);
+    if (!st && !(s->tensor = calloc((size_t)h.n + 1, sizeof *s->tensor)))
+        st = ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld tensors", s->path, (long long)h.n);
+    for (int64_t i = 0; !st && i < h.n; ++i) {
+        const asd_st_field *f = &h.field[i];
+        asd_st_tensor      *t = &s->tensor[s->n];
+        t->dtype              = (asd_dtype)f->dtype;
+        t->shape.n            = f->n_dims;
+        memcpy(t->shape.d, f->dim, (size_t)f->n_dims * sizeof *f->dim);
+        t->data = f->data;
+        if (!(t->name = strdup(f->name)))
+            st = ASD_FAIL(ASD_E_OOM, "%s: no memory for a name", s->path);
+        else
+            ++s->n;
     }
-    const char *data       = (const char *)map + 8 + size, *name;
-    size_t      data_bytes = s->map_bytes - 8 - (size_t)size;
-    json_t     *value;
-    s->tensor = calloc(json_object_size(root) + 1, sizeof *s->tensor);
-    if (!s->tensor) {
-        st = ASD_FAIL(ASD_E_OOM, "%s: no memory for %zu tensors", s->path, json_object_size(root));
-        goto done;
-    }
-    json_object_foreach(root, name, value)
-    {
-        if (!strcmp(name, "__metadata__"))
-            continue;
-        if ((st = read_tensor(s, name, value, data, data_bytes, &s->tensor[s->n])))
-            goto done;
-        ++s->n;
-    }
-    st = check_cover(s, data, data_bytes);
-done:
-    json_decref(root);
+    asd_st_header_clear(&h);
     return st;
 }
 
