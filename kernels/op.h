@@ -231,6 +231,10 @@ typedef struct asd_add_attr {
     float alpha; /* factor of the second input */
 } asd_add_attr;
 
+typedef struct asd_posconv_attr {
+    int64_t groups; /* of channels, each convolved by itself */
+} asd_posconv_attr;
+
 /* How CUDA makes the spectrum. The fused kernel knows n_fft = 64, 128, .. 4096; AUTO takes it for
  * those and cuFFT for every other length. The other two are for tests and benches. */
 enum { ASD_LOGMEL_AUTO, ASD_LOGMEL_FUSED, ASD_LOGMEL_CUFFT };

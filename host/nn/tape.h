@@ -109,6 +109,12 @@ asd_val asd_bias_grouped(asd_tape *t, asd_val x, const char *name);
 /* tape_encoder.c: the parts that encoders bring besides. */
 asd_val asd_add(asd_tape *t, asd_val a, asd_val b);                     /* a + b */
 asd_val asd_add_scaled(asd_tape *t, asd_val a, asd_val b, float alpha); /* a + alpha b */
+/* w (O, I, k) from a length a tap g (k) and directions v (O, I, k). */
+asd_val asd_weightnorm(asd_tape *t, asd_val g, asd_val v);
+/* The convolution over tokens, x: (B, P, C). NAME.weight_g (taps), NAME.weight_v (C, C/groups,
+ * taps) and NAME.bias (C). They start as uniform v, which weightnorm scales to g = 1: a weight of
+ * standard deviation 1/sqrt(C C/groups), where BEATs has sqrt(4/(C taps)). */
+asd_val asd_posconv(asd_tape *t, asd_val x, const char *name, int64_t groups, int64_t taps);
 
 /* Attention inside each clip. qkv: (B, P, 3 C), a row all heads' q, then their k, then their v.
  * lengths: (B) int32, or ASD_NO_VAL for whole clips. -> (B, P, C) */

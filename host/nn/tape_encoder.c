@@ -8,6 +8,16 @@
  */
 #include "nn/tape.h"
 
+#include <stdio.h>
+
+enum { NAME_MAX_CHARS = 192 };
+
+static const char *join(char buf[NAME_MAX_CHARS], const char *name, const char *leaf)
+{
+    snprintf(buf, NAME_MAX_CHARS, "%s.%s", name, leaf);
+    return buf;
+}
+
 asd_val asd_add(asd_tape *t, asd_val a, asd_val b)
 {
     return asd_add_scaled(t, a, b, 1);
@@ -46,4 +56,24 @@ asd_val asd_attention_gated(asd_tape *t, asd_val qkv, int64_t heads, asd_val len
     return attention(
         t, qkv, lengths, gate,
         (asd_attention_attr){.heads = heads, .buckets = buckets, .max_distance = max_distance});
+}
+
+asd_val asd_weightnorm(asd_tape *t, asd_val g, asd_val v)
+{
+    asd_val in[2] = {g, v};
+    return asd_tape_op(t, &asd_op_weightnorm, NULL, 0, in, 2);
+}
+
+asd_val asd_posconv(asd_tape *t, asd_val x, const char *name, int64_t groups, int64_t taps)
+{
+    char             buf[NAME_MAX_CHARS];
+    asd_posconv_attr attr = {groups};
+    int64_t          C = asd_last(asd_tape_shape(t, x)), W = groups > 0 ? C / groups : C;
+    asd_val          in[3] = {x};
+    asd_val g = asd_tape_param(t, join(buf, name, "weight_g"), ASD_SHAPE1(taps), ASD_INIT_ONE, 0);
+    asd_val v = asd_tape_param(t, join(buf, name, "weight_v"), ASD_SHAPE3(C, W, taps),
+                               ASD_INIT_FAN_IN, W * taps);
+    in[1]     = asd_weightnorm(t, g, v);
+    in[2]     = asd_tape_param(t, join(buf, name, "bias"), ASD_SHAPE1(C), ASD_INIT_ZERO, 0);
+    return asd_tape_op(t, &asd_op_posconv, &attr, sizeof attr, in, 3);
 }

@@ -2,6 +2,7 @@
 #include "ref/ref_ops.h"
 #include "ref/ref_attention.h"
 #include "ref/ref_encoder.h"
+#include "ref/ref_posconv.h"
 #include "ref/ref_tokens.h"
 
 #include <math.h>
@@ -214,6 +215,8 @@ static const struct {
     {"bias", asd_ref_bias},
     {"add", asd_ref_add},
     {"attention", asd_ref_attention},
+    {"weightnorm", asd_ref_weightnorm},
+    {"posconv", asd_ref_posconv},
 };
 
 asd_ref_fwd asd_ref_find(const char *op)
