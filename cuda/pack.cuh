@@ -50,18 +50,21 @@ template <typename T> static __device__ __forceinline__ void store16(T *p, const
     *reinterpret_cast<float4 *>(p) = bits;
 }
 
-/* N values of global memory, 1 or pack<T>::N, as fp32 and back: kernels whose rows may not start on
- * 16 bytes are compiled for both. */
+/* N values of global memory as fp32 and back, 1 or a multiple of pack<T>::N: kernels whose rows may
+ * not start on 16 bytes are compiled for both, and 8 values of fp32 stand beside 8 of bf16. */
 template <int N, typename T> static __device__ __forceinline__ void load_f32(const T *p, float *x)
 {
     if constexpr (N == 1) {
         x[0] = to_f32(*p);
     } else {
-        static_assert(N == pack<T>::N, "one value or 16 bytes");
-        pack<T> r = load16(p);
+        static_assert(N % pack<T>::N == 0, "one value or whole 16 bytes");
 #pragma unroll
-        for (int i = 0; i < N; ++i)
-            x[i] = pack_get(r, i);
+        for (int q = 0; q < N; q += pack<T>::N) {
+            pack<T> r = load16(p + q);
+#pragma unroll
+            for (int i = 0; i < pack<T>::N; ++i)
+                x[q + i] = pack_get(r, i);
+        }
     }
 }
 
@@ -70,12 +73,15 @@ template <int N, typename T> static __device__ __forceinline__ void store_f32(T 
     if constexpr (N == 1) {
         *p = from_f32<T>(x[0]);
     } else {
-        static_assert(N == pack<T>::N, "one value or 16 bytes");
-        pack<T> r;
+        static_assert(N % pack<T>::N == 0, "one value or whole 16 bytes");
 #pragma unroll
-        for (int i = 0; i < N; ++i)
-            pack_set(r, i, x[i]);
-        store16(p, r);
+        for (int q = 0; q < N; q += pack<T>::N) {
+            pack<T> r;
+#pragma unroll
+            for (int i = 0; i < pack<T>::N; ++i)
+                pack_set(r, i, x[q + i]);
+            store16(p + q, r);
+        }
     }
 }
 

@@ -3,106 +3,52 @@
  *   y[b]     = sum_{p < n[b]} x[b, p] / n[b]
  *   dx[b, p] = dy[b] / n[b] for p < n[b], else 0
  *
- * x: (B, P, C)   n: (B) int32, optional: without it n[b] = P   y: (B, C)
- * A length outside 0 .. P counts as the nearer end; a clip of length 0 gives 0.
- * Numerics: tokens added in fp32, sixteen at a time and then the sums of sixteen: 496 in one chain
- * would double the error.
+ * x: (B, P, C)   n: (B) int32, optional: without it n[b] = P   y: (B, C)   (pool.h)
  * Used by: pooling of encoders.
  */
 #include "kernels/cpu.h"
-#include "kernels/op.h"
-
-#include "base/par.h"
-
-#include <string.h>
-
-enum { COLUMNS = 64, TOKENS = 16 }; /* columns of one chunk, tokens of one sum */
+#include "kernels/pool.h"
 
 static asd_status meanpool_infer(asd_node *n)
 {
-    char      sx[64], sn[64];
-    asd_shape x = n->in[0].shape;
-    if (x.n != 3 || asd_count(x) < 1)
-        return ASD_FAIL(ASD_E_SHAPE, "meanpool: x %s, want (B, P, C) and not empty",
-                        asd_shape_text(x, sx, sizeof sx));
-    if (n->n_in == 2 &&
-        (n->in[1].dtype != ASD_I32 || !asd_shape_equal(n->in[1].shape, ASD_SHAPE1(x.d[0]))))
-        return ASD_FAIL(ASD_E_SHAPE, "meanpool: x %s, lengths %s %s, want i32 (%lld)",
-                        asd_shape_text(x, sx, sizeof sx), asd_dtype_name(n->in[1].dtype),
-                        asd_shape_text(n->in[1].shape, sn, sizeof sn), (long long)x.d[0]);
-    n->y = (asd_spec){n->in[0].dtype, ASD_SHAPE2(x.d[0], x.d[2])};
-    return ASD_OK;
+    return asd_pool_infer(n, 1);
 }
 
-static int64_t length_of(const asd_call *c, int64_t b)
+static inline float itself(float x, float unused)
 {
-    int64_t P = c->x[0].shape.d[1], n = c->n_in == 2 ? ((const int32_t *)c->x[1].x)[b] : P;
-    return n < 0 ? 0 : n > P ? P : n;
+    (void)unused;
+    return x;
 }
 
-ASD_SIMD static void mean_columns(const float *x, int64_t n, int64_t C, int64_t columns, float *y)
+ASD_SIMD static void forward(const asd_call *c, const asd_pool_block *k)
 {
-    float sum[COLUMNS] = {0};
-    for (int64_t from = 0; from < n; from += TOKENS) {
-        float part[COLUMNS] = {0};
-        for (int64_t p = from; p < n && p < from + TOKENS; ++p)
-            for (int64_t c = 0; c < columns; ++c)
-                part[c] += x[p * C + c];
-        for (int64_t c = 0; c < columns; ++c)
-            sum[c] += part[c];
+    float sum[ASD_POOL_COLUMNS], *y = (float *)c->y.x + k->b * k->C + k->at;
+    asd_pool_sum(k, NULL, itself, sum);
+    for (int64_t i = 0; i < k->columns; ++i)
+        y[i] = k->n ? sum[i] / (float)k->n : 0;
+}
+
+ASD_SIMD static void backward(const asd_call *c, const asd_pool_block *k)
+{
+    const float *dy    = (const float *)c->y.g + k->b * k->C + k->at;
+    float        share = 1 / (float)(k->n ? k->n : 1);
+    for (int64_t p = 0; p < k->n; ++p) {
+        float *restrict dx = k->dx + p * k->C;
+        for (int64_t i = 0; i < k->columns; ++i)
+            dx[i] = c->acc[0] ? dx[i] + dy[i] * share : dy[i] * share;
     }
-    for (int64_t c = 0; c < columns; ++c)
-        y[c] = n ? sum[c] / (float)n : 0;
-}
-
-ASD_SIMD static void spread(const float *restrict dy, float factor, float *restrict dx, int64_t C,
-                            int add)
-{
-    if (add)
-        for (int64_t c = 0; c < C; ++c)
-            dx[c] += dy[c] * factor;
-    else
-        for (int64_t c = 0; c < C; ++c)
-            dx[c] = dy[c] * factor;
-}
-
-static int64_t column_blocks(const asd_call *c)
-{
-    return (asd_last(c->y.shape) + COLUMNS - 1) / COLUMNS;
-}
-
-static void fwd_chunk(void *ctx, int64_t chunk)
-{
-    const asd_call *c = ctx;
-    int64_t         P = c->x[0].shape.d[1], C = c->x[0].shape.d[2], blocks = column_blocks(c);
-    int64_t         b = chunk / blocks, o = chunk % blocks * COLUMNS;
-    mean_columns((const float *)c->x[0].x + b * P * C + o, length_of(c, b), C,
-                 C - o < COLUMNS ? C - o : COLUMNS, (float *)c->y.x + b * C + o);
-}
-
-static void bwd_chunk(void *ctx, int64_t b)
-{
-    const asd_call *c = ctx;
-    int64_t         P = c->x[0].shape.d[1], C = c->x[0].shape.d[2], n = length_of(c, b);
-    const float    *dy = (const float *)c->y.g + b * C;
-    float          *dx = (float *)c->x[0].g + b * P * C;
-    for (int64_t p = 0; p < n; ++p)
-        spread(dy, 1 / (float)n, dx + p * C, C, c->acc[0]);
-    if (!c->acc[0])
-        memset(dx + n * C, 0, (size_t)((P - n) * C) * sizeof *dx);
 }
 
 static asd_status meanpool_fwd_cpu(const asd_call *c)
 {
-    asd_par_for(c->y.shape.d[0] * column_blocks(c), fwd_chunk, (void *)c);
+    asd_pool_forward(c, forward);
     return ASD_OK;
 }
 
 static asd_status meanpool_bwd_cpu(const asd_call *c)
 {
     /* y = sum x / n  ->  dx = dy / n */
-    if (c->x[0].g)
-        asd_par_for(c->y.shape.d[0], bwd_chunk, (void *)c);
+    asd_pool_backward(c, backward);
     return ASD_OK;
 }
 

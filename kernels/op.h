@@ -235,6 +235,33 @@ typedef struct asd_posconv_attr {
     int64_t groups; /* of channels, each convolved by itself */
 } asd_posconv_attr;
 
+typedef struct asd_patches_attr {
+    int64_t pt, pf;    /* frames and mel bins of a patch */
+    int     mel_major; /* where frame i and bin j are in a patch: 0: i pf + j; 1: j pt + i */
+    int     bf16;      /* 1: y is bf16 whatever x is, for CUDA alone */
+} asd_patches_attr;
+
+typedef struct asd_tokens_attr {
+    int cls; /* tokens in front that are the same for every clip: 0 or 1 */
+} asd_tokens_attr;
+
+typedef struct asd_take_attr {
+    int64_t first, n; /* tokens first .. first + n - 1 */
+} asd_take_attr;
+
+typedef struct asd_bandmean_attr {
+    int64_t bands; /* consecutive tokens of one mean */
+} asd_bandmean_attr;
+
+typedef struct asd_meanstd_attr {
+    float eps; /* in the gradient, deviations smaller than this divide as this, > 0 */
+} asd_meanstd_attr;
+
+typedef struct asd_gem_attr {
+    float p;   /* power, >= 1 */
+    float eps; /* smaller values count as this and have no gradient, > 0 */
+} asd_gem_attr;
+
 /* How CUDA makes the spectrum. The fused kernel knows n_fft = 64, 128, .. 4096; AUTO takes it for
  * those and cuFFT for every other length. The other two are for tests and benches. */
 enum { ASD_LOGMEL_AUTO, ASD_LOGMEL_FUSED, ASD_LOGMEL_CUFFT };

@@ -115,6 +115,15 @@ asd_val asd_weightnorm(asd_tape *t, asd_val g, asd_val v);
  * taps) and NAME.bias (C). They start as uniform v, which weightnorm scales to g = 1: a weight of
  * standard deviation 1/sqrt(C C/groups), where BEATs has sqrt(4/(C taps)). */
 asd_val asd_posconv(asd_tape *t, asd_val x, const char *name, int64_t groups, int64_t taps);
+/* x: (B, T, F) -> (B, (T / pt) (F / pf), pt pf), time outside */
+asd_val asd_patches(asd_tape *t, asd_val x, asd_patches_attr attr);
+/* x: (B, P, C), table: (at least P, C), cls: (C) or ASD_NO_VAL -> x + table, behind cls */
+asd_val asd_tokens(asd_tape *t, asd_val x, asd_val table, asd_val cls);
+asd_val asd_take(asd_tape *t, asd_val x, int64_t first, int64_t n); /* (B, P, C) -> (B, n, C) */
+asd_val asd_bandmean(asd_tape *t, asd_val x, int64_t bands); /* (B, P, C) -> (B, P / bands, C) */
+/* Pools as asd_meanpool: to (B, 2 C), means first, and to (B, C). */
+asd_val asd_meanstdpool(asd_tape *t, asd_val x, asd_val lengths);
+asd_val asd_gempool(asd_tape *t, asd_val x, asd_val lengths, asd_gem_attr attr);
 
 /* Attention inside each clip. qkv: (B, P, 3 C), a row all heads' q, then their k, then their v.
  * lengths: (B) int32, or ASD_NO_VAL for whole clips. -> (B, P, C) */

@@ -30,6 +30,48 @@ asd_val asd_add_scaled(asd_tape *t, asd_val a, asd_val b, float alpha)
     return asd_tape_op(t, &asd_op_add, &attr, sizeof attr, in, 2);
 }
 
+asd_val asd_patches(asd_tape *t, asd_val x, asd_patches_attr attr)
+{
+    return asd_tape_op(t, &asd_op_patches, &attr, sizeof attr, &x, 1);
+}
+
+asd_val asd_tokens(asd_tape *t, asd_val x, asd_val table, asd_val cls)
+{
+    asd_tokens_attr attr  = {cls != ASD_NO_VAL};
+    asd_val         in[3] = {x, table, cls};
+    return asd_tape_op(t, &asd_op_tokens, &attr, sizeof attr, in, 2 + attr.cls);
+}
+
+asd_val asd_take(asd_tape *t, asd_val x, int64_t first, int64_t n)
+{
+    asd_take_attr attr = {first, n};
+    return asd_tape_op(t, &asd_op_take, &attr, sizeof attr, &x, 1);
+}
+
+asd_val asd_bandmean(asd_tape *t, asd_val x, int64_t bands)
+{
+    asd_bandmean_attr attr = {bands};
+    return asd_tape_op(t, &asd_op_bandmean, &attr, sizeof attr, &x, 1);
+}
+
+static asd_val pool(asd_tape *t, const asd_op *op, const void *attr, size_t attr_size, asd_val x,
+                    asd_val lengths)
+{
+    asd_val in[2] = {x, lengths};
+    return asd_tape_op(t, op, attr, attr_size, in, lengths == ASD_NO_VAL ? 1 : 2);
+}
+
+asd_val asd_meanstdpool(asd_tape *t, asd_val x, asd_val lengths)
+{
+    asd_meanstd_attr attr = {1e-6f};
+    return pool(t, &asd_op_meanstd, &attr, sizeof attr, x, lengths);
+}
+
+asd_val asd_gempool(asd_tape *t, asd_val x, asd_val lengths, asd_gem_attr attr)
+{
+    return pool(t, &asd_op_gempool, &attr, sizeof attr, x, lengths);
+}
+
 static asd_val attention(asd_tape *t, asd_val qkv, asd_val lengths, const asd_val *gate,
                          asd_attention_attr attr)
 {

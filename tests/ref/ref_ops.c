@@ -217,6 +217,12 @@ static const struct {
     {"attention", asd_ref_attention},
     {"weightnorm", asd_ref_weightnorm},
     {"posconv", asd_ref_posconv},
+    {"patches", asd_ref_patches},
+    {"tokens", asd_ref_tokens},
+    {"take", asd_ref_take},
+    {"bandmean", asd_ref_bandmean},
+    {"meanstd", asd_ref_meanstd},
+    {"gempool", asd_ref_gempool},
 };
 
 asd_ref_fwd asd_ref_find(const char *op)

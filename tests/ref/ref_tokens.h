@@ -8,6 +8,12 @@
     void asd_ref_##op(const asd_node *n, int training, const double *const *x, double *y,          \
                       double *const *state)
 REF(add);
+REF(patches);
+REF(tokens);
+REF(take);
+REF(bandmean);
+REF(meanstd);
+REF(gempool);
 #undef REF
 
 #endif
