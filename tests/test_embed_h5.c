@@ -107,6 +107,8 @@ static void round_trip(void **state)
                      "fan/train/x.wav");
         assert_int_equal(asd_embed_look(path), ASD_EMBED_COMPLETE);
         assert_ok(asd_hash_file(path, before)); /* equal contents are equal files */
+        if (!k)
+            sleep(1); /* longer than HDF5's clock ticks */
         assert_ok(asd_embed_save(path, &e));
         assert_ok(asd_hash_file(path, after));
         assert_string_equal(before, after);

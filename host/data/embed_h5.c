@@ -139,10 +139,10 @@ static asd_status check_head(const char *path, const asd_embeddings *e)
 static asd_status begin(const char *path, const asd_embeddings *head, asd_embed_writer **out)
 {
     asd_status        st     = ASD_OK;
-    hid_t             access = -1;
-    const char       *base   = asd_base_name(path);
-    asd_embed_writer *w      = calloc(1, sizeof *w);
-    *out                     = NULL;
+    hid_t             access = -1, creation = -1;
+    const char       *base = asd_base_name(path);
+    asd_embed_writer *w    = calloc(1, sizeof *w);
+    *out                   = NULL;
     if (!w || !(w->hash = XXH3_createState())) {
         free(w);
         return ASD_FAIL(ASD_E_OOM, "%s: no memory to write it", path);
@@ -156,13 +156,16 @@ static asd_status begin(const char *path, const asd_embeddings *head, asd_embed_
     ASD_GO(done, st,
            asd_path(w->tmp, "%.*s.%s.tmp-%ld", (int)(base - path), path, base, (long)getpid()));
     ASD_GO(done, st, asd_h5_hash_head(w->hash, head, path));
-    if ((access = asd_h5_access()) < 0 ||
-        (w->file = H5Fcreate(w->tmp, H5F_ACC_TRUNC, H5P_DEFAULT, access)) < 0 ||
+    if ((access = asd_h5_access()) < 0 || (creation = H5Pcreate(H5P_FILE_CREATE)) < 0 ||
+        H5Pset_obj_track_times(creation, 0) < 0 ||
+        (w->file = H5Fcreate(w->tmp, H5F_ACC_TRUNC, creation, access)) < 0 ||
         put_head(w->file, head) < 0)
         st = asd_h5_fail(ASD_E_IO, path, "cannot write");
 done:
     if (access >= 0)
         H5Pclose(access);
+    if (creation >= 0)
+        H5Pclose(creation);
     *out = w;
     return st;
 }

@@ -1,0 +1,116 @@
+/* embed_shards.c - the files of several processes become one. See embed_run.h. */
+#include "data/embed_key.h"
+#include "data/embed_run_parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+asd_status asd_embed_shard_path(const char *path, int64_t shard, int64_t n_shards, char *out)
+{
+    size_t n   = strlen(path);
+    int    cut = n > 3 && !strcmp(path + n - 3, ".h5") ? 3 : 0;
+    return asd_path(out, "%.*s.%lld-of-%lld.h5", (int)n - cut, path, (long long)shard,
+                    (long long)n_shards);
+}
+
+/* All shards' clips and audio, to make the whole's key from. */
+typedef struct gathering {
+    char           **clip, **audio;
+    int64_t          n;
+    asd_embed_file **file; /* (n_shards) whose texts they are */
+} gathering;
+
+static asd_status add_shard(gathering *g, asd_embed_file *f, const char *path, const char *method)
+{
+    const asd_embeddings *e    = asd_embed_head(f);
+    char                 *have = NULL, why[1024];
+    ASD_TRY(asd_embed_key_method(path, e->key_material, &have));
+    int same = !strcmp(have, method);
+    if (!same)
+        asd_embed_difference(have, method, why, sizeof why);
+    free(have);
+    if (!same)
+        return ASD_FAIL(ASD_E_DATA, "%s: made in another way than is wanted: %s", path, why);
+    char **clip = realloc(g->clip, (size_t)(g->n + e->N) * sizeof *clip);
+    if (clip)
+        g->clip = clip;
+    char **audio = realloc(g->audio, (size_t)(g->n + e->N) * sizeof *audio);
+    if (audio)
+        g->audio = audio;
+    if (!clip || !audio)
+        return ASD_FAIL(ASD_E_OOM, "%s: no memory for its clips", path);
+    memcpy(g->clip + g->n, e->clip, (size_t)e->N * sizeof *clip);
+    memcpy(g->audio + g->n, e->audio, (size_t)e->N * sizeof *audio);
+    g->n += e->N;
+    return ASD_OK;
+}
+
+asd_status asd_embed_join_shards(const char *path, int64_t n_shards, const char *method)
+{
+    asd_status st       = ASD_OK;
+    char     **name     = calloc((size_t)n_shards, sizeof *name);
+    char      *material = NULL, *key = NULL, shard[PATH_MAX];
+    gathering  g = {.file = calloc((size_t)n_shards, sizeof(*g.file))};
+    if (!name || !g.file) {
+        st = ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld shards", path, (long long)n_shards);
+        goto done;
+    }
+    for (int64_t i = 0; i < n_shards; ++i) {
+        ASD_GO(done, st, asd_embed_shard_path(path, i + 1, n_shards, shard));
+        ASD_GO(done, st, asd_embed_open(shard, &g.file[i]));
+        ASD_GO(done, st, add_shard(&g, g.file[i], shard, method));
+        if (!(name[i] = strdup(asd_base_name(shard)))) {
+            st = ASD_FAIL(ASD_E_OOM, "%s: no memory for its name", shard);
+            goto done;
+        }
+    }
+    asd_embeddings whole = {.N = g.n, .clip = g.clip, .audio = g.audio};
+    ASD_GO(done, st, asd_embed_key_make(method, &whole, &material, &key));
+    st = asd_embed_join(path, name, n_shards, key, material);
+done:
+    for (int64_t i = 0; i < n_shards; ++i) {
+        if (g.file)
+            asd_embed_close(g.file[i]);
+        if (name)
+            free(name[i]);
+    }
+    free(g.file);
+    free(name);
+    free(g.clip);
+    free(g.audio);
+    free(material);
+    free(key);
+    return st;
+}
+
+asd_status asd_embed_join_if_last(const asd_embed_job *j, asd_embed_output *o)
+{
+    char shard[PATH_MAX], folder[PATH_MAX];
+    for (int64_t i = 1; i <= j->n_shards; ++i) {
+        ASD_TRY(asd_embed_shard_path(o->path, i, j->n_shards, shard));
+        if (asd_embed_look(shard) != ASD_EMBED_COMPLETE)
+            return ASD_OK;
+    }
+    if (!j->force && asd_embed_look(o->path) == ASD_EMBED_OTHER)
+        return ASD_FAIL(ASD_E_DATA, "%s: in the way of the joined file; -f replaces it", o->path);
+    /* Two that finish together write the same bytes under names of their own, one after the other.
+     */
+    const char *base = asd_base_name(o->path);
+    ASD_TRY(asd_path(folder, "%.*s", (int)(base - o->path), o->path));
+    int lock = open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock < 0 || flock(lock, LOCK_EX)) {
+        asd_status st =
+            ASD_FAIL(ASD_E_IO, "%s: cannot lock: %s", *folder ? folder : ".", strerror(errno));
+        if (lock >= 0)
+            close(lock);
+        return st;
+    }
+    asd_status st = asd_embed_join_shards(o->path, j->n_shards, o->method);
+    close(lock);
+    o->joined = !st;
+    return st;
+}
