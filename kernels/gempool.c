@@ -81,14 +81,15 @@ static void forward(const asd_call *c, const asd_pool_block *k)
 }
 
 /* share: dy / n   inverse: 1 / y */
-ASD_SIMD static void spread_squares(const asd_pool_block *k, float eps, const float *share,
-                                    const float *inverse, int add)
+ASD_SIMD static void spread_squares(const asd_pool_block *k, float eps, const float *restrict share,
+                                    const float *restrict inverse, int add)
 {
     for (int64_t p = 0; p < k->n; ++p) {
         const float *restrict x = k->x + p * k->C;
         float *restrict dx      = k->dx + p * k->C;
         for (int64_t i = 0; i < k->columns; ++i) {
-            float r = x[i] * inverse[i], d = x[i] > eps ? share[i] * r * r : 0;
+            float r = x[i] * inverse[i], d = share[i] * r * r;
+            d     = x[i] > eps ? d : 0; /* chosen after it is made: so it becomes vector code */
             dx[i] = add ? dx[i] + d : d;
         }
     }

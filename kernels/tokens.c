@@ -127,7 +127,7 @@ static const asd_case tokens_cases[] = {
     CASE_CLS(3, 4, 16, 6, 0),
     CASE_CLS(5, 3, 13, 3, 0),
     CASE(34, 250, 768, 252, 1),
-    CASE_CLS(34, 512, 768, 6144, 1),
+    CASE_CLS(34, 512, 768, 512, 1),
     {.name = NULL},
 };
 

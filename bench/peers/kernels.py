@@ -74,6 +74,33 @@ class Ops:
     def meanpool(self, x):
         return x.mean(1)
 
+    def meanstd(self, x):
+        std, mean = self.torch.std_mean(x, 1, correction=0)
+        return self.torch.cat((mean, std), -1)
+
+    def gempool(self, x):
+        return x.clamp_min(1e-6).pow(3).mean(1).pow(1 / 3)
+
+    def bandmean(self, x):
+        return x.reshape(x.shape[0], self.output[1], -1, x.shape[2]).mean(2)
+
+    def add(self, a, b):
+        return self.torch.add(a, b, alpha=0.5)
+
+    def take(self, x):
+        first = 1 if "patches" in self.case else 0
+        return x[:, first:first + self.output[1]].clone()
+
+    def tokens(self, x, table, cls=None):
+        x = x + table[:x.shape[1]].to(x.dtype)
+        return x if cls is None else self.torch.cat((cls.to(x.dtype).expand(x.shape[0], 1, -1), x), 1)
+
+    def patches(self, x):
+        pt, pf, mel_first = (4, 64, True) if "dasheng" in self.case else (16, 16, False)
+        rows, columns = x.shape[1] // pt, x.shape[2] // pf
+        y = x[:, :rows * pt, :columns * pf].reshape(-1, rows, pt, columns, pf)
+        return y.permute(0, 1, 3, 4, 2).reshape(self.output) if mel_first else y.transpose(2, 3).reshape(self.output)
+
     def mse(self, x, y):
         if self.output and self.output != [1]:
             return self.F.mse_loss(x, y, reduction="none").flatten(1).mean(1)
