@@ -1,5 +1,5 @@
-/* cpu_math.h - exp and the normal distribution in fp32, written so that a loop over them becomes
- * vector code: no branch, no table, no call.
+/* cpu_math.h - exp, log and the normal distribution in fp32, written so that a loop over them
+ * becomes vector code: no branch, no table, no call.
  *
  * The same bits on every instruction set (cpu.h). The polynomials are least-squares fits in 40
  * digits, reweighted until the largest relative error is smallest; the errors named here are theirs
@@ -54,6 +54,26 @@ ASD_INLINE float asd_exp_f32(float x)
     p              = p * r + 4.999999342e-1f;
     p              = p * r * r + r + 1;
     return asd_choose(under, 0, p * asd_from_bits((asd_bits(big) << 23) + 0x3f800000u)); /* 2^n */
+}
+
+/* ln x for positive normal x, within 1 ulp; x itself where it is NaN or +Inf. */
+ASD_INLINE float asd_log_f32(float x)
+{
+    /* x = 2^n (1 + f) with 2/3 <= 1 + f < 4/3. ln (1 + f) = f - f^2/2 + f^3 P(f). */
+    uint32_t u = asd_bits(x), special = 0u - (uint32_t)(u >= 0x7f800000u);
+    uint32_t above = u - 0x3f2aaaabu; /* bits of 2/3 */
+    float    n     = (float)((int32_t)above >> 23);
+    float    f     = asd_from_bits((above & 0x007fffffu) + 0x3f2aaaabu) - 1;
+    float    p     = -1.288595883e-1f;
+    p              = p * f + 1.398571808e-1f;
+    p              = p * f - 1.218562631e-1f;
+    p              = p * f + 1.400557203e-1f;
+    p              = p * f - 1.668038436e-1f;
+    p              = p * f + 2.001042747e-1f;
+    p              = p * f - 2.499980008e-1f;
+    p              = p * f + 3.333321551e-1f;
+    p              = f * f * (f * p - 0.5f) + n * -2.12194440e-4f;
+    return asd_choose(special, x, n * 0.693359375f + (f + p)); /* ln 2 in two parts */
 }
 
 /* Phi(x), the probability that a standard normal number is below x: within 4e-7 of its value down

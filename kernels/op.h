@@ -172,6 +172,8 @@ struct asd_op {
     double (*flops)(const asd_node *n, int backward); /* for benchmarks; NULL = memory only */
     double (*bytes)(const asd_node *n, int backward); /* memory traffic at the least; NULL = every
                                                        * input, output and gradient once */
+    int roundings; /* of an input's value, and of tables, before anything is summed: what the limits
+                    * of tests allow for. 0: one for floats, none for integers */
     const asd_case *cases;
 };
 
@@ -283,6 +285,30 @@ typedef struct asd_attention_attr {
 
 /* Frames of a centred STFT: 1 + floor(S / hop). */
 int64_t asd_logmel_frames(const asd_logmel_attr *a, int64_t samples);
+
+/* Kaldi's fbank: 16 kHz, frames of 400 samples every 160 that fit into the clip, pre-emphasis 0.97,
+ * bands from 20 to 8000 Hz, floor 2^-23. */
+enum { ASD_WINDOW_POVEY, ASD_WINDOW_HANN };
+
+typedef struct asd_fbank_attr {
+    int     window;   /* ASD_WINDOW_POVEY or ASD_WINDOW_HANN, both symmetric */
+    double  in_scale; /* factor of samples in [-1, 1): 32768 for BEATs, 1 for EAT and SSLAM */
+    int64_t n_mels;
+    double  mean, divisor; /* y = (ln energy - mean) / divisor */
+    int64_t frames;        /* 0: those that fit; else cut to so many, or zeros put behind, which are
+                            * normalised like the rest */
+} asd_fbank_attr;
+
+/* 1 + floor((S - 400) / 160), or 0 for a clip shorter than one frame. */
+int64_t asd_fbank_frames(int64_t samples);
+
+/* torchaudio's mel spectrogram in decibels at 16 kHz: centred, reflected at the borders. */
+typedef struct asd_meldb_attr {
+    int64_t n_fft, hop_samples, n_mels;
+    double  fmin_hz, fmax_hz;
+    double  top_db; /* nothing is more than this below the clip's loudest value */
+    int64_t frames; /* 0: 1 + floor(S / hop); else at least as many, zeros (dB) behind */
+} asd_meldb_attr;
 
 #ifdef __cplusplus
 }

@@ -37,6 +37,34 @@ static void test_exp_special(void **state)
     assert_true(isnan(asd_exp_f32(NAN)));
 }
 
+static void test_log(void **state)
+{
+    double worst = 0;
+    (void)state;
+    for (uint32_t u = 0x00800000u; u < 0x7f800000u; u += 4093) { /* every power of two */
+        float  x = asd_from_bits(u);
+        double e = ulps(asd_log_f32(x), log((double)x));
+        worst    = e > worst ? e : worst;
+    }
+    for (uint32_t u = asd_bits(0.5f); u < asd_bits(2.0f); u += 7) { /* where the sum cancels */
+        float  x = asd_from_bits(u);
+        double e = x == 1 ? 0 : ulps(asd_log_f32(x), log((double)x));
+        worst    = e > worst ? e : worst;
+    }
+    if (!(worst <= 1))
+        fail_msg("log is %g ulp off, want at most 1", worst);
+}
+
+static void test_log_special(void **state)
+{
+    (void)state;
+    assert_true(asd_log_f32(1) == 0);
+    assert_true(asd_log_f32(0x1p-23f) == -15.942385f); /* the Kaldi floor */
+    assert_true(asd_log_f32(0x1p-126f) == (float)(-126 * 0.69314718055994531));
+    assert_true(asd_log_f32(INFINITY) == INFINITY);
+    assert_true(isnan(asd_log_f32(NAN)) && isnan(asd_log_f32(-NAN)));
+}
+
 static void test_normal(void **state)
 {
     (void)state;
@@ -69,6 +97,8 @@ static void test_lanes(void **state)
 static const struct CMUnitTest cases[] = {
     ASD_CASE("kernels/cpu_math/exp/ulps", test_exp),
     ASD_CASE("kernels/cpu_math/exp/special", test_exp_special),
+    ASD_CASE("kernels/cpu_math/log/ulps", test_log),
+    ASD_CASE("kernels/cpu_math/log/special", test_log_special),
     ASD_CASE("kernels/cpu_math/normal/whole-range", test_normal),
     ASD_CASE("kernels/cpu_math/lanes/each-once", test_lanes),
 };

@@ -35,9 +35,14 @@ static double rms(const double *x, int64_t n)
     return sqrt(sum / (double)n);
 }
 
-/* How far the reference moves when every float input moves by half an ulp of fp32 in a random
- * direction: the error that the same maths has in fp32 before its own roundings. Returned as a
- * root mean square over y. */
+static int half_ulps(const op_rig *r, int k)
+{
+    return r->op->roundings ? r->op->roundings : r->c->in[k].dtype == ASD_F32;
+}
+
+/* How far the reference moves when every float input moves by half an ulp of fp32 (or by what the
+ * op's `roundings` say) in a random direction: the error that the same maths has in fp32 before its
+ * own roundings. Returned as a root mean square over y. */
 static double input_rounding_error(const op_rig *r, asd_ref_fwd ref)
 {
     int64_t n = asd_count(r->node.y.shape);
@@ -49,7 +54,7 @@ static double input_rounding_error(const op_rig *r, asd_ref_fwd ref)
         moved[k]      = malloc((size_t)count * sizeof(double));
         for (int64_t i = 0; i < count; ++i) {
             double sign = asd_rng_u32(&rng) & 1 ? 0x1p-24 : -0x1p-24;
-            moved[k][i] = r->ref[k][i] * (r->c->in[k].dtype == ASD_F32 ? 1 + sign : 1);
+            moved[k][i] = r->ref[k][i] * (1 + half_ulps(r, k) * sign);
         }
     }
     ref(&r->node, r->call.training, (const double *const *)moved, y, NULL);

@@ -87,6 +87,9 @@ asd_val asd_relu(asd_tape *t, asd_val x);
 asd_val asd_mse(asd_tape *t, asd_val p, asd_val target);
 asd_val asd_frame_stack(asd_tape *t, asd_val frames, asd_val index, int64_t stack);
 asd_val asd_logmel(asd_tape *t, asd_val samples, asd_logmel_attr attr);
+/* tape_front.c: samples (B, S) as float or int16 -> (B, T, F); no gradient passes. */
+asd_val asd_fbank(asd_tape *t, asd_val samples, asd_fbank_attr attr);
+asd_val asd_meldb(asd_tape *t, asd_val samples, asd_meldb_attr attr);
 
 /* What encoders are made of. Where NAME has parameters they start as in PyTorch: weight 1, bias 0.
  */

@@ -70,7 +70,8 @@ static void judge(bench_check *out, const char *what, double error, double limit
     }
 }
 
-/* x with every float moved by half an ulp up or down. */
+/* x with every float moved by half an ulp up or down, or by the op's `roundings` of them. Keep in
+ * step with tests/test_ops.c. */
 typedef struct moved {
     double *x[ASD_MAX_IN];
 } moved;
@@ -107,10 +108,12 @@ static asd_status forward_limit(const bench_op_rig *r, asd_ref_fwd ref, const do
     asd_status st = moved_new(r, &m);
     if (!st) {
         asd_rng_init(&rng, 2, ASD_RNG_TEST, 0, 0);
-        for (int k = 0; k < r->c->n_in; ++k)
-            for (int64_t i = 0; r->c->in[k].dtype == ASD_F32 && i < asd_count(r->c->in[k].shape);
-                 ++i)
-                m.x[k][i] *= asd_rng_u32(&rng) & 1 ? 1 + 0x1p-24 : 1 - 0x1p-24;
+        for (int k = 0; k < r->c->n_in; ++k) {
+            int    rounded = r->c->in[k].dtype == ASD_F32;
+            double by      = 0x1p-24 * (r->op->roundings ? r->op->roundings : rounded);
+            for (int64_t i = 0; by > 0 && i < asd_count(r->c->in[k].shape); ++i)
+                m.x[k][i] *= asd_rng_u32(&rng) & 1 ? 1 + by : 1 - by;
+        }
         ref(&r->node, r->call.training, (const double *const *)m.x, at, NULL);
         for (int64_t i = 0; i < n; ++i) {
             uint16_t b16;

@@ -2,6 +2,7 @@
 #include "ref/ref_ops.h"
 #include "ref/ref_attention.h"
 #include "ref/ref_encoder.h"
+#include "ref/ref_front.h"
 #include "ref/ref_posconv.h"
 #include "ref/ref_tokens.h"
 
@@ -206,6 +207,8 @@ static const struct {
     {"mse", ref_mse},
     {"frame_stack", ref_frame_stack},
     {"logmel", ref_logmel},
+    {"fbank", asd_ref_fbank},
+    {"meldb", asd_ref_meldb},
     {"layernorm", asd_ref_layernorm},
     {"softmax", asd_ref_softmax},
     {"gelu", asd_ref_gelu},
