@@ -1,8 +1,8 @@
-/* cpu.h - what CPU kernels share: matrix products in fixed chunks (oneDNN), and vector code for
- * every processor.
+/* cpu.h - what CPU kernels share: matrix products cut into blocks, and vector code for every
+ * processor.
  *
- * Bits do not depend on the number of threads: a product is cut into row blocks of y by its shape
- * alone, each block is one single-threaded library call with the full inner length.
+ * An element of a product has the same bits whatever the product's other rows and columns, the
+ * number of threads and the blocks (cpu_tile.h).
  */
 #ifndef ASD_KERNELS_CPU_H
 #define ASD_KERNELS_CPU_H
@@ -18,10 +18,11 @@
 #define ASD_SIMD
 #endif
 
-/* One product of a parallel region: y = op(a) op(b) + beta y, or + bias' when there is one (beta is
- * then not used); all row-major. op(a): (m, k), op(b): (k, n), y: (m, n), bias: (n); lda, ldb, ldy:
- * elements between stored rows. A batch is `batch` such products, step_* elements apart; 0 reads as
- * 1. Several products run side by side in one asd_par_for: give each asd_gemm_blocks chunks. */
+/* One product of a parallel region: y = op(a) op(b) + beta y, beta 0 or 1, or + bias' when there is
+ * one (beta is then not used); all row-major. op(a): (m, k), op(b): (k, n), y: (m, n), bias: (n);
+ * lda, ldb, ldy: elements between stored rows. A batch is `batch` such products, step_* elements
+ * apart; 0 reads as 1. Several products run side by side in one asd_par_for: give each
+ * asd_gemm_blocks chunks. */
 typedef struct asd_gemm_job {
     int          transpose_a, transpose_b;
     int64_t      m, n, k;
@@ -39,8 +40,7 @@ typedef struct asd_gemm_job {
 int64_t asd_gemm_blocks(const asd_gemm_job *j);
 void    asd_gemm_block(const asd_gemm_job *j, int64_t block);
 void    asd_gemm(const asd_gemm_job *j); /* all blocks, in parallel */
-/* All rows at once by this thread, for chunks that their caller has cut; neither bias nor
- * batch. */
+/* All rows at once by this thread, for chunks that their caller has cut; no batch. */
 void asd_gemm_here(const asd_gemm_job *j);
 
 #endif

@@ -275,24 +275,44 @@ void asd_tile_product(const asd_tile *t, int64_t m, int64_t n, int64_t k, asd_ma
         }
 }
 
-enum { PIECE_COLUMNS = 192 }; /* a multiple of every tile's columns */
+/* 192 columns are a multiple of every tile's. 96 rows of A by a stretch (98 KB) stay in the second
+ * cache with a piece of B (192 KB) while all its panels pass. */
+enum { PIECE_COLUMNS = 192, PIECE_ROWS = 96 };
+
+/* A dense along its rows' index is copied, (depth, PIECE_ROWS): in place its neighbours along k lie
+ * far apart, on few sets of the first cache. Not where columns are closer than a cache line:
+ * windows. */
+static asd_matrix near(asd_matrix a, int64_t rows, int64_t depth, float *room)
+{
+    if (a.row != 1 || (a.column < 16 && a.column > -16))
+        return a;
+    for (int64_t i = 0; i < depth; ++i)
+        memcpy(room + i * PIECE_ROWS, a.x + i * a.column, (size_t)rows * sizeof *room);
+    asd_matrix copy = {room, 1, PIECE_ROWS};
+    return copy;
+}
 
 /* A piece of B serves all rows of A before the next is packed, so the packing costs 1 / (2 m) of
  * the arithmetic. */
 void asd_product(int64_t m, int64_t n, int64_t k, asd_matrix a, asd_matrix b, const float *base,
                  int64_t ldbase, float *y, int64_t ldy)
 {
-    const asd_tile *t = asd_tile_best();
-    float           packed[ASD_TILE_DEPTH * PIECE_COLUMNS];
+    const asd_tile    *t = asd_tile_best();
+    _Alignas(64) float packed[ASD_TILE_DEPTH * PIECE_COLUMNS];
+    _Alignas(64) float room[ASD_TILE_DEPTH * PIECE_ROWS];
     for (int64_t c = 0; c < n; c += PIECE_COLUMNS)
         for (int64_t i = 0; i < k; i += ASD_TILE_DEPTH) {
             int64_t      columns = n - c < PIECE_COLUMNS ? n - c : PIECE_COLUMNS;
             int64_t      depth   = k - i < ASD_TILE_DEPTH ? k - i : ASD_TILE_DEPTH;
-            asd_matrix   left    = {a.x + i * a.column, a.row, a.column};
             asd_matrix   right   = {b.x + i * b.row + c * b.column, b.row, b.column};
             const float *from    = i ? y + c : base ? base + c : NULL;
+            int64_t      ldfrom  = i ? ldy : ldbase;
             asd_tile_pack(t, right, depth, columns, packed);
-            asd_tile_product(t, m, columns, depth, left, packed, from, i ? ldy : ldbase, y + c,
-                             ldy);
+            for (int64_t r = 0; r < m; r += PIECE_ROWS) {
+                int64_t    rows = m - r < PIECE_ROWS ? m - r : PIECE_ROWS;
+                asd_matrix left = {a.x + r * a.row + i * a.column, a.row, a.column};
+                asd_tile_product(t, rows, columns, depth, near(left, rows, depth, room), packed,
+                                 from ? from + r * ldfrom : NULL, ldfrom, y + r * ldy + c, ldy);
+            }
         }
 }

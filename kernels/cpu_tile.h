@@ -48,7 +48,7 @@ void asd_tile_product(const asd_tile *t, int64_t m, int64_t n, int64_t k, asd_ma
                       const float *packed, const float *base, int64_t ldbase, float *y,
                       int64_t ldy);
 
-/* The same from B in place, in this thread: packed piece by piece into 192 KB of stack. k is cut
+/* The same from B in place, in this thread: packed piece by piece into 288 KB of stack. k is cut
  * after every ASD_TILE_DEPTH: each stretch is a chain of its own, added to y in order. */
 enum { ASD_TILE_DEPTH = 256 };
 void asd_product(int64_t m, int64_t n, int64_t k, asd_matrix a, asd_matrix b, const float *base,

@@ -7,7 +7,7 @@
  * Grouped, G layers side by side: x: (G, B, C)   w: (G, O, C)   b: (G, O)   y: (G, B, O). Each
  * group has the bits it would have alone.
  *
- * Numerics: fp32 products with fp32 accumulation (oneDNN); db in fp32, rows added in order.
+ * Numerics: fp32 products with fp32 accumulation (cpu_tile.h); db in fp32, rows added in order.
  *
  * Used by: autoencoder.
  */
