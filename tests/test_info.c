@@ -104,7 +104,7 @@ static void test_usage(void **state)
     assert_int_equal(run("--jsn 2>&1", &out), 2);
     assert_string_equal(out, "asd-info: unknown option --jsn; did you mean --json?\n");
     free(out);
-    assert_int_equal(run("x 2>/dev/null", &out), 2);
+    assert_int_equal(run("x y 2>/dev/null", &out), 2);
     assert_string_equal(out, ""); /* nothing on stdout */
     free(out);
     assert_int_equal(run("-V", &out), 0);
@@ -114,12 +114,118 @@ static void test_usage(void **state)
     assert_int_equal(run("--json > /dev/full 2>/dev/null", NULL), 1);
 }
 
+/* --- asd-info FILE --- */
+
+static char *golden(const char *options, const char *name)
+{
+    static char line[PATH_MAX + 100];
+    snprintf(line, sizeof line, "%s '%s/tests/golden/%s'", options, asd_test_source(), name);
+    return line;
+}
+
+static const json_t *tensor_at(const json_t *o, const char *where, const char *name)
+{
+    size_t        i;
+    const json_t *t;
+    json_array_foreach(json_object_get(o, "tensors"), i, t)
+    {
+        if (!strcmp(json_string_value(json_object_get(t, "name")), name) &&
+            !strcmp(json_string_value(json_object_get(t, "where")), where))
+            return t;
+    }
+    fail_msg("no tensor %s in %s", name, where);
+    return NULL;
+}
+
+static void test_weights_json(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *format;
+    } forms[] = {{"torch_zip.pt", "pytorch zip"}, {"torch_legacy.pt", "pytorch legacy"}};
+    for (int i = 0; i < 2; ++i) {
+        char   *out, *sum, line[PATH_MAX + 100];
+        json_t *cfg;
+        assert_int_equal(run(golden("--json", forms[i].file), &out), 0);
+        json_t *o = json_loads(out, JSON_REJECT_DUPLICATES, NULL);
+        assert_string_equal(json_string_value(json_object_get(o, "schema")), "asd.weights/1");
+        assert_string_equal(json_string_value(json_object_get(o, "format")), forms[i].format);
+        assert_string_equal(json_string_value(json_object_get(o, "root")), "model");
+        assert_int_equal(json_integer_value(json_object_get(o, "n_tensors")), 19);
+        snprintf(line, sizeof line, "sha256sum < '%s/tests/golden/%s'", asd_test_source(),
+                 forms[i].file);
+        assert_int_equal(asd_test_shell(line, &sum), 0);
+        assert_memory_equal(sum, json_string_value(json_object_get(o, "sha256")), 64);
+        const json_t *t = tensor_at(o, "model", "permuted"), *s = json_object_get(t, "shape");
+        assert_string_equal(json_string_value(json_object_get(t, "dtype")), "F32");
+        assert_int_equal(json_array_size(s), 3);
+        assert_int_equal(json_integer_value(json_array_get(s, 0)), 4);
+        assert_int_equal(json_integer_value(json_array_get(s, 2)), 3);
+        assert_int_equal(json_integer_value(json_object_get(t, "elements")), 24);
+        tensor_at(o, "model._ema", "plain");
+        cfg = json_object_get(o, "settings");
+        assert_int_equal(json_integer_value(json_object_get(cfg, "cfg.layers")), 12);
+        assert_true(json_real_value(json_object_get(cfg, "cfg.dropout")) == 0.1);
+        assert_string_equal(json_string_value(json_object_get(cfg, "label_dict.0")), "/m/09x0r");
+        assert_true(json_is_null(json_object_get(cfg, "cfg.none")));
+        json_decref(o);
+        free(sum);
+        free(out);
+    }
+}
+
+static void test_weights_text(void **state)
+{
+    (void)state;
+    char *out;
+    assert_int_equal(run(golden("", "torch_zip.pt"), &out), 0);
+    static const char *const lines[] = {"pytorch zip\n",
+                                        "  cfg.layers",
+                                        " 12\n",
+                                        "  cfg.activation",
+                                        "model (19 tensors, ",
+                                        "  transposed",
+                                        " F32   [4,3]\n",
+                                        "model._ema (1 tensors, 6 elements), beside"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; ++i)
+        if (!strstr(out, lines[i]))
+            fail_msg("no \"%s\" in %s", lines[i], out);
+    free(out);
+    /* Files of our own runs are safetensors. */
+    assert_int_equal(run(golden("", "baseline.safetensors"), &out), 0);
+    assert_non_null(strstr(out, "safetensors\n"));
+    free(out);
+}
+
+static void test_weights_refused(void **state)
+{
+    (void)state;
+    char       *out, line[PATH_MAX + 100];
+    const char *folder = asd_test_folder();
+    const char  call[] = "\x80\2\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.\x80\2M\xe9\3."
+                         "\x80\2}X\x0d\0\0\0little_endian\x88s."
+                         "\x80\2cos\nsystem\nX\7\0\0\0touch x\x85R.";
+    snprintf(line, sizeof line, "%s/evil.pt", folder);
+    assert_ok(asd_write_file(line, call, sizeof call - 1));
+    snprintf(line, sizeof line, "'%s/evil.pt' 2>&1", folder);
+    assert_int_equal(run(line, &out), 3);
+    assert_non_null(strstr(out, "evil.pt: the pickle names os.system: refused"));
+    free(out);
+    assert_int_equal(run("/nonexistent.pt 2>&1", &out), 3);
+    assert_non_null(strstr(out, "/nonexistent.pt"));
+    free(out);
+    assert_int_equal(run("a b 2>/dev/null", NULL), 2);
+}
+
 static const struct CMUnitTest cases[] = {
     ASD_CASE("tools/info/json", test_json),
     ASD_CASE("tools/info/text", test_text),
     ASD_CASE("tools/info/environment", test_environment),
     ASD_CASE("tools/info/recipe-docs", test_recipe_docs),
     ASD_CASE("tools/info/usage", test_usage),
+    ASD_CASE("tools/info/weights-json", test_weights_json),
+    ASD_CASE("tools/info/weights-text", test_weights_text),
+    ASD_CASE("tools/info/weights-refused", test_weights_refused),
 };
 
 ASD_TEST_MAIN(cases)

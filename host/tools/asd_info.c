@@ -1,4 +1,5 @@
-/* asd_info.c - versions, libraries, machine, devices: the text to paste into a bug report. */
+/* asd_info.c - versions, libraries, machine, devices: the text to paste into a bug report; or what
+ * a checkpoint holds. */
 #include "base/cfg.h"
 #include "base/log.h"
 #include "tools/info.h"
@@ -19,11 +20,15 @@ static const asd_opt options[] = {ASD_COMMON_OPTS,
 
 static const asd_command command = {
     .name     = "asd-info",
-    .operands = "",
-    .about = "Show versions, libraries, machine and devices: the text to paste into a bug report.",
+    .operands = "[FILE]",
+    .about = "Show versions, libraries, machine and devices: the text to paste into a bug report.\n"
+             "With FILE, a checkpoint (PyTorch's zip or legacy form, safetensors): its format, "
+             "SHA-256,\n"
+             "configuration and tensors. Nothing in the file is executed.",
     .opts  = options,
-    .examples =
-        "asd-info\nasd-info --json | jq .libraries\nasd-info --recipe-docs > docs/recipes.md",
+    .max_operands = 1,
+    .examples     = "asd-info\nasd-info --json | jq .libraries\n"
+                    "asd-info BEATs_iter3_plus_AS2M.pt\nasd-info --recipe-docs > docs/recipes.md",
 };
 
 static asd_status show(int json)
@@ -51,6 +56,8 @@ int main(int argc, char **argv)
         asd_common_apply(&args.common, "asd-info");
         if (args.recipe_docs)
             asd_cfg_docs(stdout);
+        else if (operands.n)
+            st = info_weights(operands.v[0], args.common.json, stdout);
         else
             st = show(args.common.json);
     }

@@ -2,6 +2,8 @@
 #ifndef ASD_TOOLS_INFO_H
 #define ASD_TOOLS_INFO_H
 
+#include "base/status.h"
+
 #include <jansson.h>
 #include <stdio.h>
 
@@ -16,5 +18,9 @@ json_t *info_cuda(void);
 
 /* The same for people: sections of "name  value" in at most 100 columns. */
 void info_print(const json_t *info, FILE *out);
+
+/* What a checkpoint holds: format, hash, settings, tensors; json: as asd.weights/1, with "tensors",
+ * an array of objects name, where, dtype, shape, elements, and "settings", an object. */
+asd_status info_weights(const char *path, int json, FILE *out);
 
 #endif
