@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_N = 120, MAX_D = 40 };
+enum { MAX_N = 120, MAX_D = 40, ROWS = 5 }; /* ROWS: of a clip, for detectors that take several */
 
 /* Clips of one machine: a few shared directions, a domain shift, a mean far from zero. */
 typedef struct bed {
@@ -21,7 +21,24 @@ typedef struct bed {
     double        wide[2][MAX_N * MAX_D]; /* the same numbers */
     unsigned char is_target[MAX_N];
     int           n, D;
+    float         many[2][MAX_N * ROWS * MAX_D]; /* rows of clips: of these the first length[] */
+    int64_t       length[MAX_N];
 } bed;
+
+/* Rows of a clip: its own, and others that drift away from it; what follows the last is NaN. */
+static void spread(bed *b)
+{
+    for (int i = 0; i < b->n; ++i) {
+        b->length[i] = ROWS - i % 3;
+        for (int s = 0; s < 2; ++s)
+            for (int r = 0; r < ROWS; ++r)
+                for (int d = 0; d < b->D; ++d)
+                    b->many[s][(i * ROWS + r) * b->D + d] =
+                        r < b->length[i] ? b->x[s][i * b->D + d] * (1 + 0.01f * (float)(r * r)) +
+                                               0.1f * (float)((i + r * 3 + d) % 7)
+                                         : NAN;
+    }
+}
 
 static void make_bed(bed *b, int n, int n_target, int D, uint64_t seed)
 {
@@ -47,20 +64,28 @@ static void make_bed(bed *b, int n, int n_target, int D, uint64_t seed)
     for (int i = 0; i < n; ++i)
         if (b->is_target[i] && ++count > n_target)
             b->is_target[i] = 0;
+    spread(b);
 }
 
-static asd_train_rows train_of(const bed *b, int n_streams)
+static asd_clip_rows clips_of(const bed *b, const char *text, int s, int from, int n)
+{
+    if (strstr(text, "change_point"))
+        return (asd_clip_rows){b->many[s] + from * ROWS * b->D, n, ROWS, b->D, b->length + from};
+    return (asd_clip_rows){b->x[s] + from * b->D, n, 1, b->D, NULL};
+}
+
+static asd_train_rows train_of(const bed *b, const char *text, int n_streams)
 {
     asd_train_rows t = {.n = b->n, .n_streams = n_streams, .is_target = b->is_target, .seed = 5};
     for (int s = 0; s < n_streams; ++s)
-        t.stream[s] = (asd_clip_rows){b->x[s], b->n, 1, b->D};
+        t.stream[s] = clips_of(b, text, s, 0, b->n);
     return t;
 }
 
 static void fit(asd_pipeline *p, const char *text, const bed *b, double *loo)
 {
     assert_ok(asd_pipeline_parse(text, p));
-    asd_train_rows t = train_of(b, p->n_streams);
+    asd_train_rows t = train_of(b, text, p->n_streams);
     assert_ok(asd_pipeline_fit(p, &t, "fan.section_00", loo));
 }
 
@@ -68,7 +93,7 @@ static void score(const asd_pipeline *p, const bed *b, int from, int n, double *
 {
     asd_clip_rows x[2];
     for (int k = 0; k < 2; ++k)
-        x[k] = (asd_clip_rows){b->x[k] + from * b->D, n, 1, b->D};
+        x[k] = clips_of(b, p->step[p->n_steps - 1].detector->name, k, from, n);
     assert_ok(asd_pipeline_score(p, x, NULL, "fan.section_00", s));
 }
 
@@ -261,6 +286,15 @@ static const char *const every[] = {
     "a = near | knn(3)",
     "a = near, far | knn(2, bank=domain, take=kth, distance=euclidean)",
     "a = near | pca(6, whiten=true) | knn(2, bank=domain)",
+    "a = near | local_density(k=4, axes=9)",
+    "a = near | boundary(clusters=3, k=9)",
+    "a = near, far | boundary(k=9)",
+    "a = near, far | boundary(k=9, by=domain_channel)",
+    "a = near, far | conformity(axes=6)",
+    "a = far, near | conformity(axes=6, side=target)",
+    "a = near, far | conformity(axes=6, as=residual, folds=3)",
+    "a = near | change_point(k=9)",
+    "a = near, far | change_point(k=9)",
 };
 enum { EVERY = sizeof every / sizeof *every };
 
@@ -318,22 +352,26 @@ static void test_again_and_far(void **state)
     for (int d = 0; d < test.D; ++d)
         for (int k = 0; k < 2; ++k)
             test.x[k][19 * test.D + d] = (float)(-60 * asd_rng_normal(&r));
+    spread(&test);
     for (int c = 0; c < EVERY; ++c) {
         asd_pipeline p;
         fit(&p, every[c], &b, loo[0]);
         score(&p, &test, 0, test.n, s[0]);
-        asd_train_rows t = train_of(&b, p.n_streams);
+        asd_train_rows t = train_of(&b, every[c], p.n_streams);
         assert_ok(asd_pipeline_fit(&p, &t, "fan.section_00", loo[1]));
         score(&p, &test, 0, test.n, s[1]);
         same_scores(loo[0], loo[1], b.n, p.heads, every[c]);
         same_scores(s[0], s[1], test.n, p.heads, every[c]);
-        int angles = strstr(every[c], "knn") && !strstr(every[c], "euclidean"); /* not lengths */
-        for (int i = 0; i < 19 && !angles; ++i)
+        /* angles are not lengths; a drift is a shape; ranks end at 1 */
+        int angles = strstr(every[c], "knn") && !strstr(every[c], "euclidean");
+        int ranks  = strstr(every[c], "conformity") && !strstr(every[c], "residual");
+        for (int i = 0; i < 19 && !angles && !strstr(every[c], "change"); ++i)
             for (int h = 0; h < p.heads; ++h)
-                assert_true(s[0][2 * 19 + h] > s[0][2 * i + h]);
+                assert_true(s[0][2 * 19 + h] > s[0][2 * i + h] ||
+                            (ranks && s[0][2 * 19 + h] == s[0][2 * i + h]));
         for (int i = 0; i < b.n; ++i)
             for (int h = 0; h < p.heads; ++h)
-                assert_true(isfinite(loo[0][2 * i + h]) && loo[0][2 * i + h] >= 0);
+                assert_true(isfinite(loo[0][2 * i + h]));
         asd_pipeline_clear(&p);
     }
 }
@@ -346,11 +384,12 @@ static void finite_scores(const char *text, const bed *b, const bed *test, int l
     score(&p, test, 0, test->n, s);
     for (int i = 0; i < test->n; ++i)
         for (int h = 0; h < p.heads; ++h)
-            if (!isfinite(s[2 * i + h]) || s[2 * i + h] < 0)
+            if (!isfinite(s[2 * i + h]) || (s[2 * i + h] < 0 && !strstr(text, "density")))
                 fail_msg("%s: test clip %d, head %d: %g", text, i, h, s[2 * i + h]);
     for (int i = 0; i < b->n; ++i)
         for (int h = 0; h < p.heads; ++h) {
-            int alone = lone && p.heads == 2 && h == b->is_target[i] && h == 1;
+            int alone = lone && h == b->is_target[i] && (h == 1 && p.heads == 2);
+            alone |= lone && b->is_target[i] && strstr(text, "side=target");
             if (alone ? loo[2 * i + h] != (double)INFINITY : !isfinite(loo[2 * i + h]))
                 fail_msg("%s: training clip %d, head %d: %g", text, i, h, loo[2 * i + h]);
         }
@@ -371,11 +410,13 @@ static void test_degenerate(void **state)
                 b.x[s][i * b.D + 4] = 0.1f;
                 b.x[s][i * b.D + 7] = b.x[s][i * b.D + 2];
             }
+        spread(&b);
         finite_scores(every[c], &b, &test, 0);
         make_bed(&b, 60, 6, 12, 3);
         for (int i = 1; i < b.n; i += 2) /* every clip twice, within its domain or not */
             for (int s = 0; s < 2; ++s)
                 memcpy(b.x[s] + i * b.D, b.x[s] + (i - 1) * b.D, sizeof(float) * (size_t)b.D);
+        spread(&b);
         finite_scores(every[c], &b, &test, 0);
         make_bed(&b, 60, 1, 12, 3);
         finite_scores(every[c], &b, &test, 1);
@@ -385,6 +426,7 @@ static void test_degenerate(void **state)
         make_bed(&test, 10, 3, 30, 4);
         finite_scores(every[c], &b, &test, 0);
         memset(test.x, 0, sizeof test.x);
+        memset(test.many, 0, sizeof test.many);
         finite_scores(every[c], &b, &test, 0);
     }
 }
@@ -404,23 +446,24 @@ static void test_refused(void **state)
         assert_ok(asd_pipeline_parse(every[c], &p));
         for (int k = 0; k < 3; ++k) {
             make_bed(&b, 60, 6, 12, 3);
-            b.x[p.n_streams - 1][17 * 12 + 5] = bad[k];
-            asd_train_rows t                  = train_of(&b, p.n_streams);
+            b.x[p.n_streams - 1][17 * 12 + 5]           = bad[k];
+            b.many[p.n_streams - 1][17 * ROWS * 12 + 5] = bad[k];
+            asd_train_rows t                            = train_of(&b, every[c], p.n_streams);
             assert_fails(asd_pipeline_fit(&p, &t, "fan.section_00", loo), ASD_E_DATA, "row 17");
             t.clip = names;
             assert_fails(asd_pipeline_fit(&p, &t, "fan.section_00", loo), ASD_E_DATA,
                          "fan/train/x.wav");
         }
         make_bed(&b, 60, 6, 12, 3);
-        asd_train_rows t = train_of(&b, p.n_streams);
+        asd_train_rows t = train_of(&b, every[c], p.n_streams);
         assert_ok(asd_pipeline_fit(&p, &t, "fan.section_00", loo));
-        b.x[0][17 * 12] = NAN;
+        b.x[0][17 * 12] = b.many[0][17 * ROWS * 12] = NAN;
         assert_fails(asd_pipeline_score(&p, t.stream, names, "fan.section_00", loo), ASD_E_DATA,
                      "fan/train/x.wav");
-        b.x[0][17 * 12] = 0;
-        t.stream[0].D   = 11;
+        b.x[0][17 * 12] = b.many[0][17 * ROWS * 12] = 0;
+        t.stream[0].D                               = 11;
         assert_fails(asd_pipeline_score(&p, t.stream, NULL, "fan.section_00", loo), ASD_E_SHAPE,
-                     "clips of 1 x 11");
+                     "x 11, the training clips");
         asd_pipeline_clear(&p);
     }
     for (int c = 0; c < 4; ++c) { /* no variance at all */
@@ -429,7 +472,7 @@ static void test_refused(void **state)
         for (int i = 0; i < 60 * 12; ++i)
             b.x[0][i] = b.x[1][i] = 0.25f;
         assert_ok(asd_pipeline_parse(every[c], &p));
-        asd_train_rows t = train_of(&b, p.n_streams);
+        asd_train_rows t = train_of(&b, every[c], p.n_streams);
         assert_fails(asd_pipeline_fit(&p, &t, "fan.section_00", loo), ASD_E_NUMERIC,
                      "fan.section_00, a: all training rows of a domain are equal");
         t.n = t.stream[0].n = t.stream[1].n = 1;

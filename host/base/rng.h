@@ -27,6 +27,7 @@ typedef enum asd_rng_purpose {
     ASD_RNG_BOOTSTRAP, /* a = replicate, b = stratum                                        */
     ASD_RNG_SYNTH,     /* a = clip, b = component                                           */
     ASD_RNG_TEST,      /* unit tests                                                        */
+    ASD_RNG_DETECT,    /* detectors: a = restart, b = hash of the detector's name           */
 } asd_rng_purpose;
 
 typedef struct asd_rng {

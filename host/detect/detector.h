@@ -39,6 +39,7 @@ struct asd_detector {
 
     /* --- on rows --- */
     int min_streams, max_streams; /* that the detector tells apart; max 1: several are joined */
+    int many_rows;                /* a clip may have several rows; else exactly one */
     /* loo: (n, 2) scores of the training clips, each as if it had not been there, one column per
      * head; *heads: 2 = the columns are distances to the source and to the target domain, 1 = the
      * first column alone counts, the same for both domains. A clip that was its domain's only one

@@ -17,11 +17,16 @@
 enum { ASD_MAX_STREAMS = 4, ASD_MAX_STEPS = 8 };
 enum { ASD_MAX_COLUMNS = 8192 }; /* of joined streams: four rows in double are a thread's stack */
 
-/* n clips, each with `rows` vectors of D numbers: x: (n, rows, D). Owned by the caller. */
+/* n clips, each with up to `rows` vectors of D numbers: x: (n, rows, D). Owned by the caller. */
 struct asd_clip_rows {
-    const float *x;
-    int64_t      n, rows, D;
+    const float   *x;
+    int64_t        n, rows, D;
+    const int64_t *length; /* (n) rows that a clip has, what follows is not looked at; NULL: all */
 };
+static inline int64_t asd_clip_length(const asd_clip_rows *x, int64_t i)
+{
+    return x->length ? x->length[i] : x->rows;
+}
 
 /* The training clips of one machine, in the same order in every stream. */
 struct asd_train_rows {

@@ -143,7 +143,7 @@ void asd_pipeline_clear(asd_pipeline *p)
 
 float *asd_rows_join(const asd_clip_rows *stream, int n_streams, asd_clip_rows *out)
 {
-    *out = (asd_clip_rows){NULL, stream[0].n, stream[0].rows, 0};
+    *out = (asd_clip_rows){NULL, stream[0].n, stream[0].rows, 0, stream[0].length};
     for (int i = 0; i < n_streams; ++i)
         out->D += stream[i].D;
     float  *x    = malloc((size_t)(out->n * out->rows * out->D) * sizeof *x + 1);
@@ -161,7 +161,7 @@ static asd_status check_finite(const asd_clip_rows *x, const char *what, const c
 {
     int64_t width = x->rows * x->D;
     for (int64_t i = 0; i < x->n; ++i)
-        for (int64_t d = 0; d < width; ++d)
+        for (int64_t d = 0; d < asd_clip_length(x, i) * x->D; ++d)
             if (!isfinite(x->x[i * width + d]))
                 return clip ? ASD_FAIL(ASD_E_DATA,
                                        "%s: stream %s, %s: value %lld of the embedding is not "
@@ -185,6 +185,12 @@ static asd_status check_rows(const asd_pipeline *p, const asd_clip_rows *stream,
                             "%s, %s: stream %s has %lld clips of %lld rows, stream %s %lld of %lld",
                             what, p->label, p->stream[i], (long long)x->n, (long long)x->rows,
                             p->stream[0], (long long)stream[0].n, (long long)stream[0].rows);
+        for (int64_t k = 0; k < x->n; ++k)
+            if (asd_clip_length(x, k) < 1 || asd_clip_length(x, k) > x->rows)
+                return ASD_FAIL(ASD_E_DATA,
+                                "%s, %s: stream %s, row %lld: %lld rows, want 1 to %lld", what,
+                                p->label, p->stream[i], (long long)k,
+                                (long long)asd_clip_length(x, k), (long long)x->rows);
         columns += x->D;
         ASD_TRY(check_finite(x, what, p->stream[i], clip));
     }
@@ -279,11 +285,12 @@ asd_status asd_pipeline_fit(asd_pipeline *p, const asd_train_rows *train, const 
     if (train->n < 2)
         return ASD_FAIL(ASD_E_DATA, "%s: %lld training clips, want at least 2", where,
                         (long long)train->n);
-    const asd_detector *last = p->step[p->n_steps - 1].detector;
-    if (last->max_streams == 1 && train->stream[0].rows != 1)
-        return ASD_FAIL(ASD_E_DATA,
-                        "%s: %s takes one row a clip, stream %s has %lld; want a pooled embedding",
-                        where, last->name, p->stream[0], (long long)train->stream[0].rows);
+    for (int i = 0; i < p->n_steps; ++i)
+        if (!p->step[i].detector->many_rows && train->stream[0].rows != 1)
+            return ASD_FAIL(
+                ASD_E_DATA,
+                "%s: %s takes one row a clip, stream %s has %lld; want a pooled embedding", where,
+                p->step[i].detector->name, p->stream[0], (long long)train->stream[0].rows);
     ASD_TRY(check_rows(p, train->stream, train->clip, what));
     flow       f  = flow_from(train->stream, p->n_streams);
     asd_status st = fit_steps(p, train, &f, where, loo);
@@ -297,7 +304,6 @@ asd_status asd_pipeline_fit(asd_pipeline *p, const asd_train_rows *train, const 
 asd_status asd_pipeline_score(const asd_pipeline *p, const asd_clip_rows *stream, char *const *clip,
                               const char *what, double *score)
 {
-    ASD_TRY(check_rows(p, stream, clip, what));
     for (int i = 0; i < p->n_streams; ++i)
         if (stream[i].D != p->D[i] || stream[i].rows != p->rows)
             return ASD_FAIL(ASD_E_SHAPE,
@@ -305,6 +311,7 @@ asd_status asd_pipeline_score(const asd_pipeline *p, const asd_clip_rows *stream
                             "%lld",
                             what, p->label, p->stream[i], (long long)stream[i].rows,
                             (long long)stream[i].D, (long long)p->rows, (long long)p->D[i]);
+    ASD_TRY(check_rows(p, stream, clip, what));
     if (!stream[0].n)
         return ASD_OK;
     flow       f  = flow_from(stream, p->n_streams);
