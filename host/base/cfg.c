@@ -125,14 +125,16 @@ static int is_torn(const char *text)
     return depth != 0;
 }
 
+/* append: `key+: [x]` keeps what parents gave. */
 static asd_status set_list(const asd_opt *o, asd_cfg *cfg, const asd_yaml_entry *e,
-                           const char *path)
+                           const char *path, int append)
 {
     char where[4400];
     item_place(where, sizeof where, path, &e->value, o->key);
     if (e->value.kind != ASD_YAML_LIST)
         return ASD_FAIL(ASD_E_CONFIG, "%s: want a list such as [a, b]", where);
-    asd_opt_reset(o, cfg);
+    if (!append)
+        asd_opt_reset(o, cfg);
     for (int64_t i = 0; i < e->n_items; ++i) {
         item_place(where, sizeof where, path, &e->item[i], o->key);
         if (e->item[i].kind == ASD_YAML_NULL)
@@ -153,13 +155,16 @@ static asd_status set_list(const asd_opt *o, asd_cfg *cfg, const asd_yaml_entry 
 }
 
 static asd_status set_value(const asd_opt *o, asd_cfg *cfg, const asd_yaml_entry *e,
-                            const char *path)
+                            const char *path, int append)
 {
     char                 where[4400];
     const asd_yaml_item *v = &e->value;
     if (o->type == ASD_OPT_LIST)
-        return set_list(o, cfg, e, path);
+        return set_list(o, cfg, e, path, append);
     item_place(where, sizeof where, path, v, o->key);
+    if (append)
+        return ASD_FAIL(ASD_E_CONFIG, "%s: is no list, so nothing can be added to it with %s+",
+                        where, o->key);
     if (v->kind == ASD_YAML_LIST || v->kind == ASD_YAML_EMPTY_MAP)
         return ASD_FAIL(ASD_E_CONFIG, "%s: found a %s, want %s", where,
                         v->kind == ASD_YAML_LIST ? "list" : "section", wanted(o));
@@ -190,8 +195,11 @@ static asd_status keep_origin(char **origin, const asd_opt *o, const char *text)
 static asd_status apply(const asd_yaml_entry *e, const char *key, const char *path, asd_cfg *cfg,
                         char **origin)
 {
-    char           where[4400];
-    const asd_opt *o = find_row(key);
+    char   where[4400], plain[256];
+    size_t length = strlen(key);
+    int    append = length > 1 && key[length - 1] == '+';
+    snprintf(plain, sizeof plain, "%.*s", (int)(length - (size_t)append), key);
+    const asd_opt *o = find_row(plain);
     if (!o) {
         int is_empty = e->value.kind == ASD_YAML_EMPTY_MAP || e->value.kind == ASD_YAML_NULL;
         if (is_empty && is_section(key)) /* `train:` with nothing below */
@@ -204,7 +212,7 @@ static asd_status apply(const asd_yaml_entry *e, const char *key, const char *pa
             return ASD_FAIL(ASD_E_CONFIG, "%s: %s is a section, not a value", where, key);
         return unknown_key(where, key);
     }
-    ASD_TRY(set_value(o, cfg, e, path));
+    ASD_TRY(set_value(o, cfg, e, path, append));
     if (!origin)
         return ASD_OK;
     if (path)

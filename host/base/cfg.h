@@ -2,7 +2,7 @@
  *
  * A recipe is pure data. `base:` names one or more parent recipes (relative to the file that names
  * them, or standard ones by name; merged left to right, then the file's own keys; a list replaces a
- * list). Then come the smoke: keys of parents and file, if a smoke run is asked for, and --set
+ * list, and `key+: [x]` adds to the one that came before). Then come the smoke: keys of parents and file, if a smoke run is asked for, and --set
  * key=value last. `train: {lr: 1}` and `train.lr: 1` are the same. Unknown keys, wrong types and
  * values out of range are ASD_E_CONFIG with file:line:column and the nearest valid name.
  */
@@ -32,6 +32,14 @@ enum {
     ASD_THRESHOLD_GAMMA_LOC0,
     ASD_THRESHOLD_QUANTILE,
     ASD_THRESHOLD_OFFICIAL_BATCHES
+};
+
+enum {
+    ASD_NORMALISE_NONE,
+    ASD_NORMALISE_Z_TRAIN,
+    ASD_NORMALISE_MIN_Z_TRAIN,
+    ASD_NORMALISE_Z_TEST,
+    ASD_NORMALISE_RANK_TEST
 };
 
 extern const asd_opt asd_cfg_opts[]; /* ends with key NULL */

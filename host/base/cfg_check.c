@@ -64,9 +64,32 @@ static asd_status check_expected(const asd_recipe *r)
     return ASD_OK;
 }
 
+/* Keys that only recipes with embeddings look at, and one that only autoencoders do. */
+static asd_status check_scoring(const asd_recipe *r)
+{
+    const asd_cfg *c = &r->cfg;
+    if (c->embed_streams.n && c->score_threshold == ASD_THRESHOLD_OFFICIAL_BATCHES)
+        return ASD_FAIL(ASD_E_CONFIG,
+                        "%s: score.threshold: official_batches are an autoencoder's; a recipe with "
+                        "embed.streams has none",
+                        origin_of(r, offsetof(asd_cfg, score_threshold)));
+    if (!c->embed_streams.n && c->score_normalise != ASD_NORMALISE_NONE)
+        return ASD_FAIL(ASD_E_CONFIG,
+                        "%s: score.normalise: works on detectors of embeddings; there are no "
+                        "embed.streams",
+                        origin_of(r, offsetof(asd_cfg, score_normalise)));
+    if (!c->embed_streams.n && c->score_fusion.n)
+        return ASD_FAIL(ASD_E_CONFIG,
+                        "%s: score.fusion: works on detectors of embeddings; there are no "
+                        "embed.streams",
+                        origin_of(r, offsetof(asd_cfg, score_fusion)));
+    return ASD_OK;
+}
+
 asd_status asd_cfg_check(const asd_recipe *r)
 {
     ASD_TRY(check_name(r));
     ASD_TRY(check_bands(r));
+    ASD_TRY(check_scoring(r));
     return check_expected(r);
 }

@@ -84,6 +84,11 @@ static asd_status train(const train_args *args, const asd_recipe *recipe, const 
                         "--data DIR is missing: the folder of dev_data/raw, or of machine folders");
     if (args->recipe.precision != ASD_PRECISION_FP32)
         return ASD_FAIL(ASD_E_USAGE, "--precision bf16: the autoencoder is trained in fp32");
+    if (recipe->cfg.embed_streams.n)
+        return ASD_FAIL(
+            ASD_E_USAGE,
+            "%s trains nothing: it has embed.streams; run asd-embed, then asd-eval score",
+            recipe->path);
     const asd_list *only = &recipe->cfg.data_machines, *detectors = &recipe->cfg.score_detectors;
     ASD_TRY(asd_detectors_check(detectors->item, detectors->n));
     ASD_TRY(asd_dataset_open(args->recipe.data, only->item, only->n, &data));
