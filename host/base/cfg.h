@@ -2,9 +2,10 @@
  *
  * A recipe is pure data. `base:` names one or more parent recipes (relative to the file that names
  * them, or standard ones by name; merged left to right, then the file's own keys; a list replaces a
- * list, and `key+: [x]` adds to the one that came before). Then come the smoke: keys of parents and file, if a smoke run is asked for, and --set
- * key=value last. `train: {lr: 1}` and `train.lr: 1` are the same. Unknown keys, wrong types and
- * values out of range are ASD_E_CONFIG with file:line:column and the nearest valid name.
+ * list, and `key+: [x]` adds to the one that came before). Then come the smoke: keys of parents and
+ * file, if a smoke run is asked for, and --set key=value last. `train: {lr: 1}` and `train.lr: 1`
+ * are the same. Unknown keys, wrong types and values out of range are ASD_E_CONFIG with
+ * file:line:column and the nearest valid name.
  */
 #ifndef ASD_BASE_CFG_H
 #define ASD_BASE_CFG_H
