@@ -49,33 +49,30 @@ static asd_status split(const char *path, const float *x, const asd_wav_info *in
     return ASD_OK;
 }
 
-/* *y: (n_signals, n) at from_hz becomes (n_signals, S) at the ear's rate. */
-static asd_status fit(const asd_embed_ear *ear, const char *path, int from_hz, float **y, int64_t n,
-                      int64_t S)
+/* *x becomes the same clip at the ear's rate. */
+static asd_status change_rate(const asd_embed_ear *ear, float **x, asd_wav_info *info)
 {
-    float *fitted = malloc((size_t)(ear->n_signals * S) * sizeof *fitted);
-    if (!fitted)
-        return ASD_FAIL(ASD_E_OOM, "%s: no memory for its signals", path);
-    for (int k = 0; k < ear->n_signals; ++k) {
-        const float *signal = *y + k * n;
-        float       *other  = NULL;
-        int64_t      m      = n;
-        asd_status   st     = ASD_OK;
-        if (from_hz != ear->rate_hz)
-            st = asd_resample(signal, n, 1, from_hz, ear->rate_hz, &other, &m);
-        if (!st && m < S)
-            st = ASD_FAIL(ASD_E_DATA, "%s: %lld samples, its header promised %lld", path,
-                          (long long)m, (long long)S);
-        if (!st)
-            memcpy(fitted + k * S, other ? other : signal, (size_t)S * sizeof *fitted);
-        free(other);
-        if (st) {
-            free(fitted);
-            return st;
-        }
-    }
-    free(*y);
-    *y = fitted;
+    float  *other = NULL;
+    int64_t n     = 0;
+    if (info->rate_hz == ear->rate_hz)
+        return ASD_OK;
+    ASD_TRY(
+        asd_resample(*x, info->frames, info->channels, info->rate_hz, ear->rate_hz, &other, &n));
+    free(*x);
+    *x            = other;
+    info->frames  = n;
+    info->rate_hz = ear->rate_hz;
+    return ASD_OK;
+}
+
+/* (n_signals, n) in place to (n_signals, S), the head of each */
+static asd_status cut(const char *path, float *y, int n_signals, int64_t n, int64_t S)
+{
+    if (n < S)
+        return ASD_FAIL(ASD_E_DATA, "%s: %lld samples, its header promised %lld", path,
+                        (long long)n, (long long)S);
+    for (int k = 1; k < n_signals; ++k)
+        memmove(y + k * S, y + k * n, (size_t)S * sizeof *y);
     return ASD_OK;
 }
 
@@ -94,11 +91,12 @@ static asd_status read_clip(asd_embed_clip *clip, const asd_embed_ear *ear, floa
     if (!st)
         memcpy(clip->audio, hash, sizeof hash);
     if (!st && y) {
-        int64_t S = asd_embed_samples(ear, &clip->info);
-        st        = ear->hear ? ear->hear(ear->ctx, clip->path, x, &info, y, &n)
-                              : split(clip->path, x, &info, ear->n_signals, y, &n);
+        *y = NULL;
+        if (!(st = change_rate(ear, &x, &info)))
+            st = ear->hear ? ear->hear(ear->ctx, clip->path, x, &info, y, &n)
+                           : split(clip->path, x, &info, ear->n_signals, y, &n);
         if (!st)
-            st = fit(ear, clip->path, info.rate_hz, y, n, S);
+            st = cut(clip->path, *y, ear->n_signals, n, asd_embed_samples(ear, &clip->info));
         if (st) {
             free(*y);
             *y = NULL;

@@ -21,8 +21,8 @@ typedef struct asd_embed_ear {
     int         rate_hz, n_signals;
     int64_t     max_samples; /* what follows is cut off; 0: nothing */
     const void *ctx;
-    /* x: (frames, channels) at info->rate_hz, hear's own to change -> *y: (n_signals, *n) at that
-     * same rate, malloc'ed. NULL: the channels themselves, as many as n_signals. Thread-safe. */
+    /* x: (frames, channels) at rate_hz, hear's own to change -> *y: (n_signals, *n), malloc'ed.
+     * NULL: the channels themselves, as many as n_signals. Thread-safe. */
     asd_status (*hear)(const void *ctx, const char *path, float *x, const asd_wav_info *info,
                        float **y, int64_t *n);
 } asd_embed_ear;

@@ -24,14 +24,20 @@ typedef struct gathering {
     asd_embed_file **file; /* (n_shards) whose texts they are */
 } gathering;
 
-static asd_status add_shard(gathering *g, asd_embed_file *f, const char *path, const char *method)
+/* *method: "" takes the shard's. Owned by the caller. */
+static asd_status add_shard(gathering *g, asd_embed_file *f, const char *path, char **method)
 {
     const asd_embeddings *e    = asd_embed_head(f);
     char                 *have = NULL, why[1024];
     ASD_TRY(asd_embed_key_method(path, e->key_material, &have));
-    int same = !strcmp(have, method);
+    if (!**method) {
+        free(*method);
+        *method = have;
+        have    = NULL;
+    }
+    int same = !have || !strcmp(have, *method);
     if (!same)
-        asd_embed_difference(have, method, why, sizeof why);
+        asd_embed_difference(have, *method, why, sizeof why);
     free(have);
     if (!same)
         return ASD_FAIL(ASD_E_DATA, "%s: made in another way than is wanted: %s", path, why);
@@ -49,20 +55,21 @@ static asd_status add_shard(gathering *g, asd_embed_file *f, const char *path, c
     return ASD_OK;
 }
 
-asd_status asd_embed_join_shards(const char *path, int64_t n_shards, const char *method)
+asd_status asd_embed_join_shards(const char *path, int64_t n_shards, const char *wanted)
 {
     asd_status st       = ASD_OK;
     char     **name     = calloc((size_t)n_shards, sizeof *name);
-    char      *material = NULL, *key = NULL, shard[PATH_MAX];
+    char      *material = NULL, *key = NULL, *method = strdup(wanted ? wanted : "");
+    char       shard[PATH_MAX];
     gathering  g = {.file = calloc((size_t)n_shards, sizeof(*g.file))};
-    if (!name || !g.file) {
+    if (!name || !g.file || !method) {
         st = ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld shards", path, (long long)n_shards);
         goto done;
     }
     for (int64_t i = 0; i < n_shards; ++i) {
         ASD_GO(done, st, asd_embed_shard_path(path, i + 1, n_shards, shard));
         ASD_GO(done, st, asd_embed_open(shard, &g.file[i]));
-        ASD_GO(done, st, add_shard(&g, g.file[i], shard, method));
+        ASD_GO(done, st, add_shard(&g, g.file[i], shard, &method));
         if (!(name[i] = strdup(asd_base_name(shard)))) {
             st = ASD_FAIL(ASD_E_OOM, "%s: no memory for its name", shard);
             goto done;
@@ -83,6 +90,7 @@ done:
     free(g.clip);
     free(g.audio);
     free(material);
+    free(method);
     free(key);
     return st;
 }

@@ -50,6 +50,26 @@ asd_status asd_run_train_hash(const asd_cfg *cfg, char hash[33])
     return ASD_OK;
 }
 
+/* A recipe that embeds has its files in the folder: other streams, another folder, so that a smoke
+ * run and a real one do not meet. */
+static asd_status add_streams(const asd_cfg *cfg, char hash[33])
+{
+    char  *text = NULL;
+    size_t size = 0;
+    FILE  *f    = open_memstream(&text, &size);
+    if (f)
+        fprintf(f, "%s %d\n", hash, cfg->embed_length);
+    for (int64_t i = 0; f && i < cfg->embed_streams.n; ++i)
+        fprintf(f, "%s\n", cfg->embed_streams.item[i]);
+    if (!f || fclose(f)) {
+        free(text);
+        return ASD_FAIL(ASD_E_OOM, "no memory for the streams' hash");
+    }
+    asd_hash_bytes(text, size, hash);
+    free(text);
+    return ASD_OK;
+}
+
 asd_status asd_run_folder(const char *folder, const asd_recipe *recipe, char out[PATH_MAX])
 {
     char        hash[33];
@@ -58,6 +78,8 @@ asd_status asd_run_folder(const char *folder, const asd_recipe *recipe, char out
     if (folder)
         return asd_path(out, "%s", folder);
     ASD_TRY(asd_run_train_hash(&recipe->cfg, hash));
+    if (recipe->cfg.embed_streams.n)
+        ASD_TRY(add_streams(&recipe->cfg, hash));
     return asd_path(out, "runs/%s-%.8s", name, hash);
 }
 

@@ -24,7 +24,7 @@ typedef struct asd_run {
  * logging and checkpoint keys. Scoring keys may change without training again. */
 asd_status asd_run_train_hash(const asd_cfg *cfg, char hash[33]);
 
-/* folder NULL: runs/NAME-HASH8, from the recipe's name and train hash. */
+/* folder NULL: runs/NAME-HASH8, from the recipe's name, train hash and streams. */
 asd_status asd_run_folder(const char *folder, const asd_recipe *recipe, char out[PATH_MAX]);
 
 /* Makes or reopens the folder for training, locks it and reads run.json. Another configuration in
