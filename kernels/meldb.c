@@ -60,7 +60,7 @@ static asd_status meldb_infer(asd_node *n)
     if (!(a->fmin_hz >= 0 && a->fmin_hz < a->fmax_hz && a->fmax_hz <= RATE_HZ / 2))
         return ASD_FAIL(ASD_E_CONFIG, "meldb: bands from %g to %g Hz, want 0 <= fmin < fmax <= %g",
                         a->fmin_hz, a->fmax_hz, RATE_HZ / 2);
-    if (!(a->top_db > 0))
+    if (!(a->top_db > 0) || !isfinite(a->top_db))
         return ASD_FAIL(ASD_E_CONFIG, "meldb: top_db %g, want > 0", a->top_db);
     int64_t S = n->in[0].shape.d[1], T = frames_of(a, S);
     if (S <= a->n_fft / 2)

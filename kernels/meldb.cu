@@ -85,7 +85,7 @@ load_frame(const meldb_clips<T> &a, const float *__restrict__ window, int64_t cl
 
 /* Block blockIdx.x % blocks of clip blockIdx.x / blocks. */
 template <int N, typename T>
-static __global__ void __launch_bounds__(BLOCK, real_fft<N>::E == 32 ? 4 : 6)
+static __global__ void __launch_bounds__(BLOCK, real_fft<N>::E == 32 ? 3 : 6)
     meldb_fwd_k(meldb_clips<T> a, mel_tables k)
 {
     using F = real_fft<N>;
