@@ -59,7 +59,7 @@ may_include() { # the rooms that a file of room $1 may include from, its own lef
     audio) echo "base" ;;
     nn) echo "base kernels cuda" ;;
     models | heads) echo "base kernels nn" ;;
-    data) echo "base audio kernels nn" ;; # nn: features run the front-end op
+    data) echo "base audio kernels nn checkpoints" ;; # nn: features run the front-end op; checkpoints: the manifest
     detect) echo "base kernels nn" ;;
     score) echo "base data" ;; # data: the grammar of labelled names
     cuda) echo "base kernels" ;; # kernels: op.h, for dtypes

@@ -98,6 +98,8 @@ static void answer(int fd, route *r, const char *request)
                       from, r->size - 1, r->size);
     snprintf(head + n, sizeof head - (size_t)n, "\r\n");
     send_all(fd, head, strlen(head));
+    if (!strncmp(request, "HEAD ", 5))
+        return;
     size_t count = r->size - from;
     if (r->cut_times > 0) {
         --r->cut_times;
@@ -125,7 +127,8 @@ static void *serve(void *ctx)
             if (strstr(request, "\r\n\r\n"))
                 break;
         }
-        if (n == 0 || sscanf(request, "GET %1023s", path) != 1)
+        char method[8];
+        if (n == 0 || sscanf(request, "%7s %1023s", method, path) != 2)
             continue;
         int i = 0;
         while (i < s->n && strcmp(s->route[i].path, path))

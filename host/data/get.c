@@ -34,7 +34,7 @@ typedef struct job {
     char                   marker[PATH_MAX];
 } job;
 
-static asd_status md5_file(const char *path, char hex[33])
+asd_status asd_get_md5(const char *path, char hex[33])
 {
     asd_status    st = ASD_OK;
     unsigned char digest[EVP_MAX_MD_SIZE], buf[1 << 16];
@@ -81,7 +81,7 @@ static asd_status have_zip(const job *j, int *have)
     *have = 0;
     if (file_bytes(j->zip) != j->file->size)
         return ASD_OK;
-    ASD_TRY(md5_file(j->zip, md5));
+    ASD_TRY(asd_get_md5(j->zip, md5));
     *have = !strcmp(md5, j->file->md5);
     return ASD_OK;
 }
@@ -101,13 +101,13 @@ static asd_status fetch_zip(const job *j)
         asd_note("%s: going on at %.1f of %.1f MB", j->file->key, (double)before / 1e6,
                  (double)j->file->size / 1e6);
     ASD_TRY(asd_http_file(&j->o->http, j->file->url, j->part, j->file->size, j->file->key));
-    ASD_TRY(md5_file(j->part, md5));
+    ASD_TRY(asd_get_md5(j->part, md5));
     if (strcmp(md5, j->file->md5) && before > 0) {
         asd_note("%s: the bytes of an earlier run were wrong, starting over", j->file->key);
         if (truncate(j->part, 0))
             return ASD_FAIL(ASD_E_IO, "%s: %s", j->part, strerror(errno));
         ASD_TRY(asd_http_file(&j->o->http, j->file->url, j->part, j->file->size, j->file->key));
-        ASD_TRY(md5_file(j->part, md5));
+        ASD_TRY(asd_get_md5(j->part, md5));
     }
     if (!strcmp(md5, j->file->md5))
         return rename_file(j->part, j->zip);

@@ -45,6 +45,8 @@ typedef struct asd_get_record {
 asd_status asd_get_record_parse(const char *json, size_t n, const char *base_url, int64_t id,
                                 asd_get_record *out);
 void       asd_get_record_clear(asd_get_record *r);
+/* MD5 of a file. ASD_E_IO. */
+asd_status asd_get_md5(const char *path, char hex[33]);
 
 typedef struct asd_get_options {
     asd_http     http;

@@ -24,6 +24,7 @@ typedef struct request {
     const asd_http *http;
     const char     *url;
     CURL           *curl;
+    int             head_only;
     char            error[CURL_ERROR_SIZE];
 
     char  *text; /* memory */
@@ -209,6 +210,8 @@ static void set_options(request *r, struct curl_slist *headers)
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(c, CURLOPT_HEADERDATA, r);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    if (r->head_only)
+        curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
@@ -316,6 +319,24 @@ asd_status asd_http_text(const asd_http *http, const char *url, size_t max_bytes
     *text = r.text;
     *n    = r.n;
     return ASD_OK;
+}
+
+asd_status asd_http_size(const asd_http *http, const char *url, int64_t *size)
+{
+    request    r    = {.http = http, .url = url, .fd = -1, .head_only = 1};
+    curl_off_t told = -1;
+    *size           = 0;
+    if (!(r.curl = curl_easy_init()))
+        return ASD_FAIL(ASD_E_OOM, "%s: no memory for a request", url);
+    asd_status st = persist(&r);
+    if (!st)
+        curl_easy_getinfo(r.curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &told);
+    curl_easy_cleanup(r.curl);
+    if (!st && told < 1)
+        st = ASD_FAIL(ASD_E_DATA, "%s: the server does not say how long the file is", url);
+    if (!st)
+        *size = told;
+    return st;
 }
 
 asd_status asd_http_file(const asd_http *http, const char *url, const char *part, int64_t size,

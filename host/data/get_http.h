@@ -24,6 +24,9 @@ void       asd_http_end(void);
 asd_status asd_http_text(const asd_http *http, const char *url, size_t max_bytes, char **text,
                          size_t *n);
 
+/* What a HEAD request says of the size of url. ASD_E_DATA when it says nothing. */
+asd_status asd_http_size(const asd_http *http, const char *url, int64_t *size);
+
 /* Downloads to `part`, going on where an earlier attempt or run stopped, until it has `size` bytes.
  * A server that ignores ranges, or says that its file has changed, makes it start over. `what`
  * names the progress bar. ASD_E_STOPPED leaves the part for the next run. */
