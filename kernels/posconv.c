@@ -42,8 +42,10 @@ static asd_status posconv_infer(asd_node *n)
     asd_posconv_sizes s     = asd_posconv_sizes_of(x, w);
     size_t            clips = (size_t)(s.B * s.C * s.L) * sizeof(float);
     n->y                    = n->in[0];
-    n->fwd_work_bytes       = clips;
-    n->bwd_work_bytes       = 2 * clips + (size_t)(asd_parts(s.B * s.P) * s.C) * sizeof(float);
+    size_t packed           = (size_t)(s.C * s.W * s.k) * 2; /* bf16, on CUDA */
+    n->fwd_work_bytes       = clips > packed ? clips : packed;
+    n->bwd_work_bytes =
+        n->fwd_work_bytes + clips + (size_t)(asd_parts(s.B * s.P) * s.C) * sizeof(float);
     return ASD_OK;
 }
 
@@ -181,10 +183,18 @@ static const asd_posconv_attr groups1 = {1}, groups2 = {2}, groups3 = {3}, group
         .attr = &groups##G,                                                                        \
         .in   = {{ASD_F32, {3, {B, P, C}}}, {ASD_F32, {3, {C, W, k}}}, {ASD_F32, {1, {C}}}},       \
     }
+#define FORWARD(B, P, C, G, W, k)                                                                  \
+    {                                                                                              \
+        .name = "B=" #B ",P=" #P ",C=" #C ",G=" #G ",k=" #k ",forward", .n_in = 3, .inference = 1, \
+        .attr = &groups##G,                                                                        \
+        .in   = {{ASD_F32, {3, {B, P, C}}}, {ASD_F32, {3, {C, W, k}}}, {ASD_F32, {1, {C}}}},       \
+    }
 /* Windows of one token, of two (none behind), longer than the clip; 17, 33 and 49 channels do not
- * fill a tile; k = 300 is deeper than one stretch of a product. */
+ * fill a tile; k = 300 is deeper than one stretch of a product;
+ * then widths of tensor cores: a second step of tokens, a second block of taps, a second block of
+ * tokens. */
 static const asd_case posconv_cases[] = {
-    CASE(1, 1, 1, 1, 1, 1, 0),
+    CASE(2, 1, 1, 1, 1, 1, 0),
     CASE(2, 3, 4, 2, 2, 2, 0),
     CASE(2, 5, 3, 3, 1, 3, 0),
     CASE(1, 4, 6, 2, 3, 9, 0),
@@ -194,6 +204,12 @@ static const asd_case posconv_cases[] = {
     CASE(2, 9, 32, 16, 2, 8, 0),
     CASE(1, 3, 2, 2, 1, 300, 0),
     CASE(1, 67, 2, 1, 2, 31, 0),
+    CASE(1, 67, 16, 1, 16, 2, 0),
+    CASE(2, 5, 16, 1, 16, 18, 0),
+    CASE(1, 5, 48, 1, 48, 2, 0),
+    FORWARD(2, 530, 32, 2, 16, 9),
+    FORWARD(1, 37, 64, 2, 32, 3),
+    FORWARD(1, 70, 96, 2, 48, 7),
     CASE(1, 301, 98, 2, 49, 7, 1),
     CASE(1, 496, 768, 16, 48, 128, 1),
     CASE(8, 496, 768, 16, 48, 128, 2),

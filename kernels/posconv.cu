@@ -1,4 +1,5 @@
-/* posconv.cu - posconv.c on the device, in fp32 arithmetic, any shape and dtype.
+/* posconv.cu - posconv.c on the device: the choice of kernel, and those in fp32 arithmetic for any
+ * shape and dtype; tensor cores are in posconv_mma.cu.
  *
  * y and dx are one kernel: dx is the convolution of dy with the taps in reverse and the channels
  * exchanged. 9.4 MFLOP a token at BEATs' size, 77 GFLOP for 16,368 tokens; every value in shared
@@ -16,13 +17,6 @@ enum { THREADS = 128, RUN = 8 }; /* RUN: neighbours that a thread makes, tokens 
 
 enum { TOKENS = 64, OUT_LANES = 16, CHANNELS = 8, TAPS = 16, WINDOW = TOKENS + TAPS - 1 };
 
-/* Element (out, in, tap) of a group's weight is w[out * out_step + in * in_step + tap * tap_step].
- */
-typedef struct taps {
-    int64_t group_step, out_step, in_step, tap_step;
-    int64_t before; /* tokens in front of a window's own */
-} taps;
-
 /* Tokens lie with a gap after every eighth: threads 8 tokens apart read different banks. */
 static __device__ __forceinline__ int window_at(int t)
 {
@@ -36,7 +30,7 @@ enum { WINDOW_ROOM = WINDOW + WINDOW / RUN + 1 };
 template <typename T, typename U, int OUTS>
 static __global__ void __launch_bounds__(THREADS)
     posconv_k(const T *__restrict__ x, const U *__restrict__ w, const float *__restrict__ bias,
-              T *__restrict__ y, asd_posconv_sizes s, taps a, int add)
+              T *__restrict__ y, asd_posconv_sizes s, asd_posconv_taps a, int add)
 {
     enum { OUT = OUT_LANES * OUTS };
     ASD_SHARED(float, window, CHANNELS *WINDOW_ROOM);
@@ -46,7 +40,7 @@ static __global__ void __launch_bounds__(THREADS)
         ty     = (int)threadIdx.x / RUN;
     int64_t t0 = (int64_t)blockIdx.x * TOKENS, W = s.W;
     x += blockIdx.z * s.P * s.C + g * W;
-    w += g * a.group_step;
+    w += a.first + g * a.group_step;
     float sum[OUTS][RUN] = {};
     for (int64_t i0 = 0; i0 < W; i0 += CHANNELS)
         for (int64_t j0 = 0; j0 < s.k; j0 += TAPS) {
@@ -99,7 +93,7 @@ static __global__ void __launch_bounds__(THREADS)
 
 template <typename T, typename U>
 static asd_status convolve(const asd_call *c, const void *x, const float *bias, void *y,
-                           asd_posconv_sizes s, taps a, int add)
+                           asd_posconv_sizes s, asd_posconv_taps a, int add)
 {
     unsigned tokens = asd_blocks(s.P, TOKENS), G = (unsigned)s.G, B = (unsigned)s.B;
     if (s.W <= OUT_LANES)
@@ -193,18 +187,38 @@ static __global__ void __launch_bounds__(LINE_THREADS)
 
 /* --- the op --- */
 
-template <typename T, typename U> static asd_status forward(const asd_call *c)
+static int by_mma(const asd_call *c, asd_posconv_sizes s)
 {
-    asd_posconv_sizes s = asd_posconv_sizes_of(c->x[0].shape, c->x[1].shape);
-    taps              a = {s.W * s.W * s.k, s.W * s.k, s.k, 1, s.before};
-    return convolve<T, U>(c, c->x[0].x, (const float *)c->x[2].x, c->y.x, s, a, 0);
+    return c->x[0].dtype == ASD_BF16 && asd_posconv_mma_fits(s);
+}
+
+static asd_status convolve_by(const asd_call *c, const void *x, const float *bias, void *y,
+                              asd_posconv_sizes s, asd_posconv_taps a, int add)
+{
+    if (by_mma(c, s))
+        return asd_posconv_mma(c, x, bias, y, a, add);
+    if (c->x[0].dtype == ASD_F32)
+        return convolve<float, float>(c, x, bias, y, s, a, add);
+    return c->x[1].dtype == ASD_F32 ? convolve<bf16, float>(c, x, bias, y, s, a, add)
+                                    : convolve<bf16, bf16>(c, x, bias, y, s, a, add);
 }
 
 extern "C" asd_status posconv_fwd_cuda(const asd_call *c)
 {
-    if (c->x[0].dtype == ASD_F32)
-        return forward<float, float>(c);
-    return c->x[1].dtype == ASD_F32 ? forward<bf16, float>(c) : forward<bf16, bf16>(c);
+    asd_posconv_sizes s = asd_posconv_sizes_of(c->x[0].shape, c->x[1].shape);
+    return convolve_by(c, c->x[0].x, (const float *)c->x[2].x, c->y.x, s,
+                       asd_posconv_forward_taps(s), 0);
+}
+
+template <typename T> static asd_status backward_dw(const asd_call *c, asd_posconv_sizes s)
+{
+    if (by_mma(c, s))
+        return asd_posconv_dw_mma(c);
+    return ASD_LAUNCH((posconv_dw_k<T>),
+                      dim3(asd_blocks(s.k, DW_TAPS),
+                           asd_blocks(s.W, DW_OUT) * asd_blocks(s.W, DW_IN), (unsigned)s.G),
+                      dim3(THREADS), 0, c->stream, (const T *)c->y.g, (const T *)c->x[0].x,
+                      (float *)c->x[1].g, s, c->acc[1]);
 }
 
 template <typename T> static asd_status backward_db(const asd_call *c, asd_posconv_sizes s)
@@ -224,30 +238,21 @@ template <typename T> static asd_status backward_db(const asd_call *c, asd_posco
     return sum_lines_run(c->stream, sums, 1, 1);
 }
 
-template <typename T, typename U> static asd_status backward(const asd_call *c)
+template <typename T> static asd_status backward(const asd_call *c)
 {
     asd_posconv_sizes s = asd_posconv_sizes_of(c->x[0].shape, c->x[1].shape);
     /* y[t, o] += w[o, i, j] x[t + j - before, i]  ->  dx[t, i] += w[o, i, j] dy[t - j + before, o]:
      * tap j' = k - 1 - j sees dy[t + j' - (k - 1 - before), o] */
-    if (c->x[0].g) {
-        taps     a    = {s.W * s.W * s.k, s.k, s.W * s.k, -1, s.k - 1 - s.before};
-        asd_call last = *c;
-        last.x[1].x   = (U *)c->x[1].x + s.k - 1;
-        ASD_TRY((convolve<T, U>(&last, c->y.g, nullptr, c->x[0].g, s, a, c->acc[0])));
-    }
+    if (c->x[0].g)
+        ASD_TRY(
+            convolve_by(c, c->y.g, nullptr, c->x[0].g, s, asd_posconv_backward_taps(s), c->acc[0]));
     /* ->  dw[o, i, j] = sum over clips and t of dy[t, o] x[t + j - before, i] */
     if (c->x[1].g)
-        ASD_TRY(ASD_LAUNCH((posconv_dw_k<T>),
-                           dim3(asd_blocks(s.k, DW_TAPS),
-                                asd_blocks(s.W, DW_OUT) * asd_blocks(s.W, DW_IN), (unsigned)s.G),
-                           dim3(THREADS), 0, c->stream, (const T *)c->y.g, (const T *)c->x[0].x,
-                           (float *)c->x[1].g, s, c->acc[1]));
+        ASD_TRY(backward_dw<T>(c, s));
     return c->x[2].g ? backward_db<T>(c, s) : ASD_OK;
 }
 
 extern "C" asd_status posconv_bwd_cuda(const asd_call *c)
 {
-    if (c->x[0].dtype == ASD_F32)
-        return backward<float, float>(c);
-    return c->x[1].dtype == ASD_F32 ? backward<bf16, float>(c) : backward<bf16, bf16>(c);
+    return c->x[0].dtype == ASD_BF16 ? backward<bf16>(c) : backward<float>(c);
 }
