@@ -264,6 +264,23 @@ typedef struct asd_gem_attr {
     float eps; /* smaller values count as this and have no gradient, > 0 */
 } asd_gem_attr;
 
+typedef struct asd_cast_attr {
+    asd_dtype to;         /* ASD_F32 or ASD_BF16 */
+    float     grad_scale; /* dx = grad_scale dy; 1 for the true gradient */
+} asd_cast_attr;
+
+typedef struct asd_affine_attr {
+    float eps; /* added to the variance, > 0 */
+} asd_affine_attr;
+
+enum { ASD_LORA_TARGETS = 3 };
+
+typedef struct asd_lora_attr {
+    float   scale;
+    int     n_targets;
+    int64_t offset[ASD_LORA_TARGETS]; /* first column of each target; they do not overlap */
+} asd_lora_attr;
+
 /* How CUDA makes the spectrum. The fused kernel knows n_fft = 64, 128, .. 4096; AUTO takes it for
  * those and cuFFT for every other length. The other two are for tests and benches. */
 enum { ASD_LOGMEL_AUTO, ASD_LOGMEL_FUSED, ASD_LOGMEL_CUFFT };

@@ -178,19 +178,23 @@ typedef struct asd_encoder_graph {
     asd_val layer[ASD_ENCODER_MAX_DEPTH + 1]; /* (B, n_cls + P, dim) */
     asd_val features, patches;                /* (B, T, n_mels); (B, P, patch_t patch_f) */
 
-    /* lengths of chunks and frames, which asd_encoder_fill writes */
-    asd_val chunk_lengths, frame_lengths;
-    int64_t B, chunks, tail, real_frames;
+    /* P: tokens of a clip; lengths of chunks and frames, which asd_encoder_fill writes */
+    asd_val  chunk_lengths, frame_lengths;
+    int64_t  B, P, chunks, tail, frames;
+    int32_t *constant;
 } asd_encoder_graph;
 
-/* Errors are the tape's (sticky). Parameters are made by canonical names: patch, norm_patch, proj,
- * pos, cls, norm_in, blocks.<i>.{qkv, proj, norm1, norm2, fc1, fc2, gate}, norm, head. */
-void asd_encoder_record(asd_tape *t, const asd_encoder_desc *d, asd_encoder_graph *g);
-/* After the plan is built: constant inputs. */
-asd_status asd_encoder_fill(const asd_encoder_graph *g, asd_plan *p);
+/* ASD_E_CONFIG for lengths and layers that the encoder does not have; what ops refuse is the tape's
+ * (sticky). Parameters: patch, norm_patch, proj, pos_conv, pos, cls, freq, mels, norm_in,
+ * rel_table, blocks.<i>.{qkv, proj, norm1, norm2, fc1, fc2, grep_w, grep_b, grep_a}, norm, and from
+ * the head head_norm, head. Adapters: blocks.<i>.{q, k, v, qkv}.lora_A and .lora_B. */
+asd_status asd_encoder_record(asd_tape *t, const asd_encoder_desc *d, asd_encoder_graph *g);
+/* After the plan is built: constant inputs. They are on their way to the device when it returns; g
+ * must stay until then. */
+asd_status asd_encoder_fill(asd_encoder_graph *g, asd_plan *p);
 /* Logits (B, head_classes) of the last layer. */
 asd_val asd_encoder_head(asd_tape *t, const asd_encoder_desc *d, const asd_encoder_graph *g);
-/* Vectors of one layer, fp32: (B, 1, D) or (B, rows, D). */
+/* Vectors of one layer, fp32: (B, D), or (B, rows, D) for ASD_POOL_NONE and ASD_POOL_TIME. */
 asd_val asd_encoder_pool(asd_tape *t, const asd_encoder_desc *d, const asd_encoder_graph *g,
                          int layer, asd_pool pool);
 

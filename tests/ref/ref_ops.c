@@ -5,6 +5,7 @@
 #include "ref/ref_front.h"
 #include "ref/ref_posconv.h"
 #include "ref/ref_tokens.h"
+#include "ref/ref_models.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -226,6 +227,10 @@ static const struct {
     {"bandmean", asd_ref_bandmean},
     {"meanstd", asd_ref_meanstd},
     {"gempool", asd_ref_gempool},
+    {"cast", asd_ref_cast},
+    {"mask", asd_ref_mask},
+    {"affine", asd_ref_affine},
+    {"lora", asd_ref_lora},
 };
 
 asd_ref_fwd asd_ref_find(const char *op)
