@@ -19,7 +19,7 @@ BUILD_PACKAGES=(
     librandom123-dev                                   # Philox
     libcairo2-dev libpango1.0-dev fonts-dejavu-core    # figures of the report
 )
-TEST_PACKAGES=(libcmocka-dev g++ clang libomp-dev clang-format patchelf xz-utils binutils python3 python3-h5py)
+TEST_PACKAGES=(libcmocka-dev g++ clang libclang-rt-14-dev libomp-dev clang-format patchelf xz-utils binutils python3 python3-h5py)
 
 die() {
     printf 'install-deps: %s\n' "$*" >&2
