@@ -88,8 +88,8 @@ ASD_SIMD static void spread_squares(const asd_pool_block *k, float eps, const fl
         const float *restrict x = k->x + p * k->C;
         float *restrict dx      = k->dx + p * k->C;
         for (int64_t i = 0; i < k->columns; ++i) {
-            float r = x[i] * inverse[i], d = share[i] * r * r;
-            d     = x[i] > eps ? d : 0; /* chosen after it is made: so it becomes vector code */
+            float h = x[i] > eps ? x[i] : 0; /* chosen before the products: no branch is left */
+            float r = h * inverse[i], d = share[i] * r * r;
             dx[i] = add ? dx[i] + d : d;
         }
     }
