@@ -62,6 +62,25 @@ template <int THREADS> static __device__ float block_sum(float x, shared_ptr<flo
     return warp_sum(lane < THREADS / WARP ? (float)scratch[lane] : 0.0f);
 }
 
+/* The same in double; the warps' sums are added in order. */
+template <int THREADS> static __device__ double block_sum(double x, shared_ptr<double> scratch)
+{
+    static_assert(THREADS % WARP == 0 && THREADS <= 1024, "whole warps, at most 32 of them");
+    int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP;
+#pragma unroll
+    for (int d = WARP / 2; d; d /= 2)
+        x += __shfl_xor_sync(ALL_LANES, x, d);
+    __syncthreads();
+    if (lane == 0)
+        scratch[warp] = x;
+    __syncthreads();
+    x = 0;
+#pragma unroll
+    for (int i = 0; i < THREADS / WARP; ++i)
+        x += scratch[i];
+    return x;
+}
+
 /* Two sums for the price of one pair of barriers; a and b are replaced by their sums. */
 template <int THREADS>
 static __device__ void block_sum2(float *a, float *b, shared_ptr<float> scratch)

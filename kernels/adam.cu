@@ -15,8 +15,9 @@
  */
 #include "cuda/kernel.cuh"
 
-#include "cuda/grid.cuh" /* grid_barrier */
-#include "cuda/pack.cuh" /* load16, store16 */
+#include "cuda/grid.cuh"   /* grid_barrier */
+#include "cuda/pack.cuh"   /* load16, store16 */
+#include "cuda/reduce.cuh" /* block_sum */
 #include "kernels/adam.h"
 
 enum { THREADS = 256, PACKS = ASD_ADAM_CHUNK / 4 / THREADS };
@@ -40,25 +41,6 @@ struct adam_args {
 struct adam_rates {
     float beta1_rest, beta2, beta2_rest, eps, l2, step_size, root_correction, shrink;
 };
-
-/* Sum over the block, in all threads; one order of additions. Two barriers, the first so that
- * scratch may still be read. scratch: (THREADS / WARP) */
-static __device__ double block_sum(double x, shared_ptr<double> scratch)
-{
-    int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP;
-#pragma unroll
-    for (int d = WARP / 2; d; d /= 2)
-        x += __shfl_xor_sync(ALL_LANES, x, d);
-    __syncthreads();
-    if (lane == 0)
-        scratch[warp] = x;
-    __syncthreads();
-    x = 0;
-#pragma unroll
-    for (int i = 0; i < THREADS / WARP; ++i)
-        x += scratch[i];
-    return x;
-}
 
 static __device__ __forceinline__ double square(float x)
 {
@@ -154,7 +136,7 @@ static __device__ double group_norm(const adam_args &a, int group, shared_ptr<do
     for (int i = a.group_chunk[group] + (int)threadIdx.x; i < a.group_chunk[group + 1];
          i += THREADS)
         sum += a.partial[i];
-    return sqrt(block_sum(sum, scratch));
+    return sqrt(block_sum<THREADS>(sum, scratch));
 }
 
 /* One thread raises the betas to the step's power and tells the block. rates: (3) */
@@ -186,7 +168,7 @@ template <int CLIP> static __global__ void __launch_bounds__(THREADS) adam_updat
     adam_rates r = read_rates(a, rates);
     for (int c = (int)blockIdx.x; c < a.n_chunks; c += (int)gridDim.x) {
         double sum = CLIP ? sum_chunk(a.g, a.chunk[c]) : update_chunk(a, r, 1.0f, a.chunk[c]);
-        sum        = block_sum(sum, scratch);
+        sum        = block_sum<THREADS>(sum, scratch);
         if (threadIdx.x == 0)
             a.partial[c] = sum;
     }
