@@ -316,6 +316,16 @@ static void up_to_date(void **state)
     assert_true(s.output[0].up_to_date && s.output[1].up_to_date);
     assert_int_equal(s.fake.calls, 0);
 
+    /* Killed after the file got its name, before its parts went. */
+    asd_embed_parts *p;
+    assert_ok(asd_embed_parts_open(s.path[0], s.output[0].method, &p));
+    forget(&s);
+    assert_ok(asd_embed_run(&s.job));
+    assert_int_equal(n_files(s.folder, ".part"), 1); /* somebody is at it */
+    asd_embed_parts_close(p);
+    assert_ok(asd_embed_run(&s.job));
+    assert_int_equal(n_files(s.folder, ".part"), 0);
+
     /* One of two is gone: only that one is made. */
     assert_int_equal(unlink(s.path[1]), 0);
     forget(&s);

@@ -139,12 +139,33 @@ static asd_status lock_folder(asd_embed_parts *p)
     return asd_remove_unfinished(p->folder);
 }
 
+static asd_status folder_of(const char *path, char folder[PATH_MAX])
+{
+    const char *base = asd_base_name(path);
+    return asd_path(folder, "%.*s.%s.part", (int)(base - path), path, base);
+}
+
+asd_status asd_embed_parts_remove(const char *path)
+{
+    char folder[PATH_MAX], file[PATH_MAX];
+    ASD_TRY(folder_of(path, folder));
+    ASD_TRY(asd_path(file, "%s/lock", folder));
+    if (!asd_is_folder(folder))
+        return ASD_OK;
+    int        lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    asd_status st   = ASD_OK;
+    if (lock >= 0 && !flock(lock, LOCK_EX | LOCK_NB))
+        st = asd_remove_tree(folder);
+    if (lock >= 0)
+        close(lock);
+    return st;
+}
+
 asd_status asd_embed_parts_open(const char *path, const char *method, asd_embed_parts **out)
 {
-    asd_status       st   = ASD_OK;
-    const char      *base = asd_base_name(path);
-    asd_embed_parts *p    = calloc(1, sizeof *p);
-    *out                  = NULL;
+    asd_status       st = ASD_OK;
+    asd_embed_parts *p  = calloc(1, sizeof *p);
+    *out                = NULL;
     if (!p || !(p->method = strdup(method))) {
         free(p);
         return ASD_FAIL(ASD_E_OOM, "%s: no memory to make it", path);
@@ -152,7 +173,7 @@ asd_status asd_embed_parts_open(const char *path, const char *method, asd_embed_
     p->lock = -1;
     asd_hash_bytes(method, strlen(method), p->key);
     ASD_GO(done, st, asd_path(p->path, "%s", path));
-    ASD_GO(done, st, asd_path(p->folder, "%.*s.%s.part", (int)(base - path), path, base));
+    ASD_GO(done, st, folder_of(path, p->folder));
     ASD_GO(done, st, lock_folder(p));
     st = scan(p);
 done:

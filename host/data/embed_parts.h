@@ -22,6 +22,9 @@ asd_status asd_embed_parts_add(asd_embed_parts *p, asd_embeddings *e);
  * and removes the folder. key: of the file */
 asd_status asd_embed_parts_join(asd_embed_parts *p, char *const *clip, char *const *audio,
                                 int64_t n, char key[33]);
+/* Removes a folder that a run left which was killed between writing the file and this; not when a
+ * process has it. */
+asd_status asd_embed_parts_remove(const char *path);
 void       asd_embed_parts_close(asd_embed_parts *p); /* what is there stays; safe on NULL */
 
 #endif

@@ -351,10 +351,16 @@ asd_status asd_embed_run(asd_embed_job *j)
         j->part_seconds = PART_SECONDS;
     shard_range(j, &first, &end);
     ASD_TRY(asd_embed_check(j));
-    for (int64_t k = 0; k < j->n_outputs; ++k)
+    for (int64_t k = 0; k < j->n_outputs; ++k) {
+        char path[PATH_MAX];
         todo += !j->output[k].up_to_date;
+        if (j->output[k].up_to_date) {
+            ASD_TRY(target(j, &j->output[k], path));
+            ASD_TRY(asd_embed_parts_remove(path));
+        }
+    }
     asd_status        st    = ASD_OK;
-    asd_embed_parts **parts = calloc((size_t)j->n_outputs, sizeof(*parts));
+    asd_embed_parts **parts = calloc((size_t)j->n_outputs + 1, sizeof(*parts));
     if (!parts)
         return ASD_FAIL(ASD_E_OOM, "no memory for %lld outputs", (long long)j->n_outputs);
     if (todo)

@@ -247,6 +247,7 @@ void       bench_comparison_clear(bench_comparison *c);
 /* --- sub-commands --- */
 
 int bench_kernels_main(int argc, char **argv);
+int bench_pipeline_main(int argc, char **argv);
 int bench_compare_main(int argc, char **argv);
 
 #ifdef __cplusplus
