@@ -50,8 +50,11 @@ struct mma_c {
 /* What each of the two has of its own:
  *
  *   uint32_t bf16x2(float low, float high);                    two bf16, rounded to nearest even
- *   uint32_t to_tf32(float x);                                 10 bits of mantissa, ties away from
- * 0 void mma_16x8x16(mma_c &c, mma_a a, mma_b b);              c += a b, bf16 in, fp32 sums (warp)
+ *   uint32_t to_tf32(float x);                                 10 bits of mantissa, ties away
+ *                                                              from 0
+ *   float exp2_fast(float x);                                  2^x within 2 ulp, 0 where that is
+ *                                                              below 2^-126: one instruction
+ *   void mma_16x8x16(mma_c &c, mma_a a, mma_b b);              c += a b, bf16 in, fp32 sums (warp)
  *   void mma_16x8x8_tf32(mma_c &c, mma_a a, mma_b b);          c += a b, operands by to_tf32 (warp)
  *
  * ldmatrix (warp): lane l of 8 i .. 8 i + 7 gives the address of row l % 8 of matrix i, (8, 8)

@@ -17,6 +17,13 @@ static __device__ __forceinline__ uint32_t to_tf32(float x)
     return r;
 }
 
+static __device__ __forceinline__ float exp2_fast(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 static __device__ __forceinline__ void mma_16x8x16(mma_c &c, const mma_a &a, const mma_b &b)
 {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "

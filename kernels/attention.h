@@ -56,6 +56,33 @@ static inline void asd_attention_fill_buckets(const asd_attention_attr *a, int64
 
 asd_status attention_bwd_cpu(const asd_call *c); /* in attention_bwd.c */
 
+/* --- CUDA --- */
+
+/* With a position bias no more tokens on CUDA (the two vectors of a window each that the backward
+ * holds then fill the 99 KiB that every GPU since compute capability 8.0 gives a block, see
+ * attention_bwd.cu), nor in fp32, whose kernels have a bias always. */
+enum { ASD_ATTENTION_CUDA_TOKENS = 2048 };
+
+/* Tiles of a head that the CUDA backward has at the most: 32 tokens each. */
+static inline int64_t asd_attention_cuda_tiles(int64_t P)
+{
+    return (P + 63) / 64 * 2;
+}
+
+/* Bytes of scratch of the CUDA backward, see attention_bwd.cu. */
+static inline size_t asd_attention_cuda_work(asd_attention_sizes s)
+{
+    int64_t tiles = asd_attention_cuda_tiles(s.P), padded = 32 * tiles;
+    int64_t rows = 3 * s.B * s.H * padded, lines = s.B * s.H * tiles * (2 * s.K + 4);
+    int64_t dt = s.B * s.H * tiles * (padded + 64) + s.H * (2 * s.P - 1);
+    return (size_t)(rows + (s.gated ? lines + dt : 0)) * sizeof(float);
+}
+
+asd_status attention_prepare_cuda(asd_call *c);
+void       attention_release_cuda(asd_call *c);
+const int32_t *
+asd_attention_cuda_buckets(const asd_call *c); /* on the device; NULL without a gate */
+
 #ifdef __cplusplus
 }
 #endif

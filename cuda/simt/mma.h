@@ -114,6 +114,12 @@ static inline uint32_t to_tf32(float x)
     return (u + 0x1000u) & ~0x1fffu;
 }
 
+static inline float exp2_fast(float x)
+{
+    float y = exp2f(x);
+    return y < 0x1p-126f ? 0 : y;
+}
+
 static inline void mma_16x8x16(mma_c &c, const mma_a &a, const mma_b &b)
 {
     simt::multiply(c.x, a.x, b.x, 16, simt::a_bf16, simt::b_bf16, "mma_16x8x16");
