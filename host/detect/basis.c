@@ -127,27 +127,37 @@ static asd_status gram(const double *z, int64_t n, int64_t D, int of_rows, doubl
 /* --- principal axes --- */
 
 /* The k largest eigenpairs of the upper triangle a (m, m), which is destroyed; value: (k) falling;
- * vector: (k, m), one a row. */
+ * vector: (k, m), one a row. Row-major upper is LAPACK's lower: no transposed copy. */
 static asd_status top_eigen(double *a, int64_t m, int64_t k, const char *what, double *value,
                             double *vector)
 {
-    lapack_int  M = (lapack_int)m, found = 0;
-    double     *w = malloc((size_t)m * sizeof *w), *v = malloc((size_t)(m * k) * sizeof *v);
-    lapack_int *support = malloc((size_t)(2 * m) * sizeof *support);
-    asd_status  st      = ASD_OK;
-    if (!w || !v || !support)
+    lapack_int  M = (lapack_int)m, K = (lapack_int)k, found = 0, try_accurate = 1;
+    double     *w = malloc((size_t)(4 * m) * sizeof *w), *v;
+    double     *d = w + m, *e = d + m, *tau = e + m;
+    lapack_int *support = malloc((size_t)(2 * m) * sizeof *support), info = 0;
+    asd_status  st = ASD_OK;
+    v              = malloc((size_t)(m * k) * sizeof *v);
+    if (!w || !v || !support) {
         st = ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld eigenvectors", what, (long long)k);
-    /* row-major upper is column-major lower: no transposed copy */
-    lapack_int info = st ? 0
-                         : LAPACKE_dsyevr(LAPACK_COL_MAJOR, 'V', 'I', 'L', M, a, M, 0, 0,
-                                          (lapack_int)(m - k + 1), M, 0, &found, w, v, M, support);
-    if (!st && (info || found != k))
-        st = ASD_FAIL(ASD_E_NUMERIC, "%s: the eigenvectors of a %lld x %lld covariance: dsyevr %d",
+        goto done;
+    }
+    info     = LAPACKE_dsytrd(LAPACK_COL_MAJOR, 'L', M, a, M, d, e, tau);
+    e[m - 1] = 0;
+    if (!info)
+        info = LAPACKE_dstemr(LAPACK_COL_MAJOR, 'V', 'I', M, d, e, 0, 0, M - K + 1, M, &found, w, v,
+                              M, K, support, &try_accurate);
+    if (!info && found == K)
+        info = LAPACKE_dormtr(LAPACK_COL_MAJOR, 'L', 'L', 'N', M, K, a, M, tau, v, M);
+    if (info || found != K) {
+        st = ASD_FAIL(ASD_E_NUMERIC, "%s: the eigenvectors of a %lld x %lld covariance: LAPACK %d",
                       what, (long long)m, (long long)m, (int)info);
-    for (int64_t i = 0; i < k && !st; ++i) {
+        goto done;
+    }
+    for (int64_t i = 0; i < k; ++i) {
         value[i] = w[k - 1 - i];
         memcpy(vector + i * m, v + (k - 1 - i) * m, (size_t)m * sizeof *v);
     }
+done:
     free(w);
     free(v);
     free(support);

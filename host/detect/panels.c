@@ -12,9 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 4, COLUMNS = 8, CHUNK = 32 }; /* CHUNK: rows that one thread takes at a time */
+enum { ROWS = 4, COLUMNS = 8, MAX_CHUNK = 128 };
+enum { CHUNK_NUMBERS = 65536 }; /* of a thread's rows */
+_Static_assert(CHUNK_NUMBERS >= ROWS * ASD_MAX_COLUMNS, "four rows of any width fit");
 
-typedef double columns __attribute__((vector_size(COLUMNS * sizeof(double)), aligned(64)));
+typedef double quad __attribute__((vector_size(4 * sizeof(double)), aligned(32)));
 
 asd_status asd_panels_new(asd_panels *p, int64_t D, int64_t k)
 {
@@ -35,22 +37,24 @@ void asd_panels_clear(asd_panels *p)
     memset(p, 0, sizeof *p);
 }
 
-/* x: (ROWS, D); sum: (ROWS) vectors of one panel's columns */
+/* x: (ROWS, D); out: (ROWS, COLUMNS). Two vectors of four a row: gcc keeps wider ones in memory. */
 ASD_SIMD static void multiply_panel(const double *x, int64_t D, const double *panel, double *out)
 {
-    const columns *a  = (const columns *)panel;
-    columns        s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-    const double  *x1 = x + D, *x2 = x + 2 * D, *x3 = x + 3 * D;
+    const quad   *a  = (const quad *)panel;
+    const double *x1 = x + D, *x2 = x + 2 * D, *x3 = x + 3 * D;
+    quad          s[2 * ROWS] = {{0}};
     for (int64_t d = 0; d < D; ++d) {
-        s0 += x[d] * a[d];
-        s1 += x1[d] * a[d];
-        s2 += x2[d] * a[d];
-        s3 += x3[d] * a[d];
+        quad left = a[2 * d], right = a[2 * d + 1];
+        s[0] += x[d] * left;
+        s[1] += x[d] * right;
+        s[2] += x1[d] * left;
+        s[3] += x1[d] * right;
+        s[4] += x2[d] * left;
+        s[5] += x2[d] * right;
+        s[6] += x3[d] * left;
+        s[7] += x3[d] * right;
     }
-    memcpy(out, &s0, sizeof s0);
-    memcpy(out + COLUMNS, &s1, sizeof s1);
-    memcpy(out + 2 * COLUMNS, &s2, sizeof s2);
-    memcpy(out + 3 * COLUMNS, &s3, sizeof s3);
+    memcpy(out, s, sizeof s);
 }
 
 typedef struct multiply_job {
@@ -75,37 +79,55 @@ static void load_rows(const multiply_job *j, int64_t at, double *rows)
     memset(rows + n * D, 0, (size_t)((ROWS - n) * D) * sizeof *rows);
 }
 
-static void multiply_rows(const multiply_job *j, int64_t at, const double *rows)
+/* Rows [at, at + n) of y, n <= chunk rows, from their loaded form: each panel is fetched once for
+ * all of them. */
+static void multiply_rows(const multiply_job *j, int64_t at, int64_t n, const double *rows)
 {
-    int64_t n = j->n - at < ROWS ? j->n - at : ROWS, D = j->p->D, k = j->p->k;
+    int64_t D = j->p->D, k = j->p->k;
     double  out[ROWS * COLUMNS];
     for (int64_t c = 0; c < k; c += COLUMNS) {
         int64_t width = k - c < COLUMNS ? k - c : COLUMNS;
-        multiply_panel(rows, D, j->p->a + c * D, out);
-        for (int64_t i = 0; i < n; ++i)
-            memcpy(j->y + (at + i) * k + c, out + i * COLUMNS, (size_t)width * sizeof *out);
+        for (int64_t r = 0; r < n; r += ROWS) {
+            multiply_panel(rows + r * D, D, j->p->a + c * D, out);
+            for (int64_t i = 0; i < ROWS && r + i < n; ++i)
+                memcpy(j->y + (at + r + i) * k + c, out + i * COLUMNS, (size_t)width * sizeof *out);
+        }
     }
+}
+
+/* Rows that one thread takes at a time: what half a megabyte of cache holds, by the width alone. */
+static int64_t chunk_rows(int64_t D)
+{
+    int64_t n = CHUNK_NUMBERS / D / ROWS * ROWS;
+    return n < ROWS ? ROWS : n > MAX_CHUNK ? MAX_CHUNK : n;
 }
 
 static void multiply_chunk(void *ctx, int64_t chunk)
 {
     const multiply_job *j = ctx;
-    double              rows[ROWS * ASD_MAX_COLUMNS];
-    for (int64_t at = chunk * CHUNK; at < j->n && at < (chunk + 1) * CHUNK; at += ROWS) {
-        load_rows(j, at, rows);
-        multiply_rows(j, at, rows);
-    }
+    double              rows[CHUNK_NUMBERS];
+    int64_t             size = chunk_rows(j->p->D), at = chunk * size;
+    int64_t             n = j->n - at < size ? j->n - at : size;
+    for (int64_t r = 0; r < n; r += ROWS)
+        load_rows(j, at + r, rows + r * j->p->D);
+    multiply_rows(j, at, n, rows);
+}
+
+static void multiply(const multiply_job *j)
+{
+    int64_t size = chunk_rows(j->p->D);
+    asd_par_for((j->n + size - 1) / size, multiply_chunk, (void *)j);
 }
 
 void asd_panels_multiply(const asd_panels *p, const float *x, int64_t n, const double *centre,
                          double *y)
 {
     multiply_job j = {.p = p, .x = x, .centre = centre, .n = n, .y = y};
-    asd_par_for((n + CHUNK - 1) / CHUNK, multiply_chunk, &j);
+    multiply(&j);
 }
 
 void asd_panels_multiply_d(const asd_panels *p, const double *x, int64_t n, double *y)
 {
     multiply_job j = {.p = p, .wide = x, .n = n, .y = y};
-    asd_par_for((n + CHUNK - 1) / CHUNK, multiply_chunk, &j);
+    multiply(&j);
 }

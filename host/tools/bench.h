@@ -249,6 +249,7 @@ void       bench_comparison_clear(bench_comparison *c);
 int bench_kernels_main(int argc, char **argv);
 int bench_pipeline_main(int argc, char **argv);
 int bench_compare_main(int argc, char **argv);
+int bench_detectors_main(int argc, char **argv);
 
 #ifdef __cplusplus
 }
