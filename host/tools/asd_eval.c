@@ -7,6 +7,7 @@ static const asd_subcommand commands[] = {
     {"omega", eval_omega_main, "official values of anomaly scores, with intervals"},
     {"table", eval_table_main, "Omega of a published table of cells"},
     {"compare", eval_compare_main, "is B better than A on the same clips?"},
+    {"audit", eval_audit_main, "does a score come from one clip's sound alone?"},
     {"report", eval_report_main, "one HTML page: values, intervals, curves, provenance"},
     {"submit", eval_submit_main, "make and check the challenge package"},
     {0},

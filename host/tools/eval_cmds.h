@@ -11,6 +11,7 @@ int eval_table_main(int argc, char **argv);
 int eval_compare_main(int argc, char **argv);
 int eval_report_main(int argc, char **argv);
 int eval_submit_main(int argc, char **argv);
+int eval_audit_main(int argc, char **argv);
 
 /* What omega, compare and report have in common: how to evaluate. First member of their structs, so
  * that EVAL_OPTS fits. */
