@@ -186,6 +186,12 @@ static void test_z_test(void **state)
     }
     assert_near(sum, 0, 1e-12);
     assert_near(square, M, 1e-10);
+    double turned[2 * M], back[M]; /* the clips' order does not show, not even in the last bit */
+    for (int i = 0; i < M; ++i)
+        memcpy(turned + 2 * i, test + 2 * (M - 1 - i), 2 * sizeof *turned);
+    assert_ok(asd_normalise(&z, turned, M, back));
+    for (int i = 0; i < M; ++i)
+        assert_true(back[M - 1 - i] == out[i]);
     asd_normaliser_clear(&z);
 }
 

@@ -141,6 +141,27 @@ static asd_status rank_all(const double *score, int heads, int64_t n, double *ou
     return ASD_OK;
 }
 
+/* Statistics of the scored clips' columns, added in rising order: the clips' own order does not
+ * show in the last bits. */
+static asd_status column_spread(const double *score, int64_t n, int heads, double mean[2],
+                                double std[2])
+{
+    double *sorted = malloc((size_t)(2 * n + 1) * sizeof *sorted);
+    if (!sorted)
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld scores", (long long)n);
+    for (int h = 0; h < heads; ++h) {
+        for (int64_t i = 0; i < n; ++i)
+            sorted[i] = score[2 * i + h];
+        qsort(sorted, (size_t)n, sizeof *sorted, rising);
+        for (int64_t i = n; i-- > 0;) /* into the first of two columns */
+            sorted[2 * i] = sorted[i];
+        spread(sorted, n, 0, NULL, -1, &mean[h], &std[h]);
+        std[h] = std[h] > 0 ? std[h] : 1; /* one clip, or equal ones: on the mean */
+    }
+    free(sorted);
+    return ASD_OK;
+}
+
 asd_status asd_normalise(const asd_normaliser *z, const double *score, int64_t n, double *out)
 {
     double mean[2] = {0}, std[2] = {0};
@@ -150,10 +171,7 @@ asd_status asd_normalise(const asd_normaliser *z, const double *score, int64_t n
         asd_normalise_train(z, score, n, out);
         return ASD_OK;
     }
-    for (int h = 0; h < z->heads; ++h) {
-        spread(score, n, h, NULL, -1, &mean[h], &std[h]);
-        std[h] = std[h] > 0 ? std[h] : 1; /* one clip, or equal ones: on the mean */
-    }
+    ASD_TRY(column_spread(score, n, z->heads, mean, std));
     for (int64_t i = 0; i < n; ++i)
         out[i] = min_z(score + 2 * i, z->heads, z->heads, mean, std);
     return ASD_OK;

@@ -33,6 +33,18 @@ void audit_name(audit_clip *clip, int64_t n, audit_naming naming, uint64_t seed)
 asd_status audit_link(const asd_dataset *data, const audit_clip *clip, int64_t n,
                       const char *folder);
 
+/* How test clips are embedded again. */
+typedef struct audit_embedder {
+    const asd_recipe      *recipe;
+    const asd_recipe_args *args; /* --data, --device, --precision as given */
+    const char            *weights;
+    int64_t                batch;
+} audit_embedder;
+
+/* Embeds the n test clips alone, from their audio, under their new names: RUN/embed/STREAM.h5. */
+asd_status audit_embed(const audit_clip *clip, int64_t n, const audit_embedder *how,
+                       const char *run);
+
 /* RUN/embed/STREAM.h5 for the copy, of every stream there is: training rows from REFERENCE/embed;
  * test rows from AGAIN/embed, where they have their new names, or with `again` NULL the reference's
  * under new names. */
