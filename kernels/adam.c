@@ -55,22 +55,15 @@ ASD_SIMD static void update(const adam_job *j, int64_t o, int64_t n)
     }
 }
 
-static int64_t chunk_size(const adam_job *j, int64_t chunk)
+static void norm_range(void *ctx, int64_t o, int64_t n)
 {
-    int64_t left = j->n - chunk * CHUNK;
-    return left < CHUNK ? left : CHUNK;
+    const adam_job *j  = ctx;
+    j->work[o / CHUNK] = sum_squares(j->g + o, n);
 }
 
-static void norm_chunk(void *ctx, int64_t chunk)
+static void update_range(void *ctx, int64_t o, int64_t n)
 {
-    const adam_job *j = ctx;
-    j->work[chunk]    = sum_squares(j->g + chunk * CHUNK, chunk_size(j, chunk));
-}
-
-static void update_chunk(void *ctx, int64_t chunk)
-{
-    const adam_job *j = ctx;
-    update(j, chunk * CHUNK, chunk_size(j, chunk));
+    update(ctx, o, n);
 }
 
 double asd_adam_update_cpu(const asd_adam *a, const asd_step *step, int64_t n, float *w,
@@ -78,7 +71,7 @@ double asd_adam_update_cpu(const asd_adam *a, const asd_step *step, int64_t n, f
 {
     double   t = (double)step->step + 1, lr = step->lr, sum = 0;
     adam_job j = {.n = n, .w = w, .m = m, .v = v, .g = g, .work = work};
-    asd_par_for(asd_adam_work(n), norm_chunk, &j);
+    asd_par_ranges(n, CHUNK, norm_range, &j);
     for (int64_t i = 0; i < asd_adam_work(n); ++i)
         sum += work[i];
     double norm       = sqrt(sum);
@@ -92,7 +85,7 @@ double asd_adam_update_cpu(const asd_adam *a, const asd_step *step, int64_t n, f
     j.shrink          = a->decoupled ? (float)(1 - lr * a->weight_decay) : 1;
     j.l2              = a->decoupled ? 0 : (float)a->weight_decay;
     j.clip            = clip < 1 ? (float)clip : 1;
-    asd_par_for(asd_adam_work(n), update_chunk, &j);
+    asd_par_ranges(n, CHUNK, update_range, &j);
     return norm;
 }
 

@@ -53,38 +53,25 @@ ASD_SIMD static void scale_to(const float *restrict dy, float factor, float *res
             dx[i] = factor * dy[i];
 }
 
-static int64_t chunk_size(const asd_call *c, int64_t chunk)
-{
-    int64_t left = asd_count(c->y.shape) - chunk * CHUNK;
-    return left < CHUNK ? left : CHUNK;
-}
-
-static void fwd_chunk(void *ctx, int64_t chunk)
+static void fwd_range(void *ctx, int64_t o, int64_t n)
 {
     const asd_call *c = ctx;
-    int64_t         o = chunk * CHUNK;
     add_forward((const float *)c->x[0].x + o, (const float *)c->x[1].x + o, alpha_of(c),
-                (float *)c->y.x + o, chunk_size(c, chunk));
+                (float *)c->y.x + o, n);
 }
 
-static void bwd_chunk(void *ctx, int64_t chunk)
+static void bwd_range(void *ctx, int64_t o, int64_t n)
 {
-    const asd_call *c = ctx;
-    int64_t         o = chunk * CHUNK, n = chunk_size(c, chunk);
+    const asd_call *c  = ctx;
     const float    *dy = (const float *)c->y.g + o;
     for (int k = 0; k < 2; ++k)
         if (c->x[k].g)
             scale_to(dy, k ? alpha_of(c) : 1, (float *)c->x[k].g + o, n, c->acc[k]);
 }
 
-static int64_t chunks(const asd_call *c)
-{
-    return (asd_count(c->y.shape) + CHUNK - 1) / CHUNK;
-}
-
 static asd_status add_fwd_cpu(const asd_call *c)
 {
-    asd_par_for(chunks(c), fwd_chunk, (void *)c);
+    asd_par_ranges(asd_count(c->y.shape), CHUNK, fwd_range, (void *)c);
     return ASD_OK;
 }
 
@@ -92,7 +79,7 @@ static asd_status add_bwd_cpu(const asd_call *c)
 {
     /* y = a + alpha b  ->  da = dy, db = alpha dy */
     if (c->x[0].g || c->x[1].g)
-        asd_par_for(chunks(c), bwd_chunk, (void *)c);
+        asd_par_ranges(asd_count(c->y.shape), CHUNK, bwd_range, (void *)c);
     return ASD_OK;
 }
 

@@ -15,8 +15,6 @@
 
 #include <string.h>
 
-enum { CHUNK = 16384 };
-
 static asd_status bias_infer(asd_node *n)
 {
     char      sx[64], sb[64];
@@ -51,16 +49,11 @@ ASD_SIMD static void add_to(const float *restrict from, float *restrict to, int6
         to[i] += from[i];
 }
 
-static int64_t chunk_rows(int64_t C)
-{
-    return C < CHUNK ? CHUNK / C : 1;
-}
-
-static void fwd_chunk(void *ctx, int64_t chunk)
+static void fwd_rows(void *ctx, int64_t first, int64_t rows)
 {
     const asd_call *c = ctx;
-    int64_t         R = asd_rows(c->y.shape), C = asd_last(c->y.shape), rows = chunk_rows(C);
-    for (int64_t r = chunk * rows; r < R && r < (chunk + 1) * rows; ++r)
+    int64_t         C = asd_last(c->y.shape), R = asd_rows(c->y.shape);
+    for (int64_t r = first; r < first + rows; ++r)
         add_row((const float *)c->x[0].x + r * C,
                 (const float *)c->x[1].x + r / (R / groups(c)) * C, (float *)c->y.x + r * C, C);
 }
@@ -88,8 +81,7 @@ static void bwd_part(void *ctx, int64_t chunk)
 
 static asd_status bias_fwd_cpu(const asd_call *c)
 {
-    int64_t rows = chunk_rows(asd_last(c->y.shape));
-    asd_par_for((asd_rows(c->y.shape) + rows - 1) / rows, fwd_chunk, (void *)c);
+    asd_par_ranges(asd_rows(c->y.shape), asd_chunk_rows(asd_last(c->y.shape)), fwd_rows, (void *)c);
     return ASD_OK;
 }
 

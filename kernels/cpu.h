@@ -18,6 +18,12 @@
 #define ASD_SIMD
 #endif
 
+/* Rows of C values that one chunk takes: 16384 values, 3 to 10 us of work. */
+static inline int64_t asd_chunk_rows(int64_t C)
+{
+    return C < 16384 ? 16384 / C : 1;
+}
+
 /* One product of a parallel region: y = op(a) op(b) + beta y, beta 0 or 1, or + bias' when there is
  * one (beta is then not used); all row-major. op(a): (m, k), op(b): (k, n), y: (m, n), bias: (n);
  * lda, ldb, ldy: elements between stored rows. A batch is `batch` such products, step_* elements

@@ -62,31 +62,24 @@ static void apply(const asd_call *c, int64_t o, int64_t n, const float *x, float
     }
 }
 
-static int64_t chunk_size(const asd_call *c, int64_t chunk)
-{
-    int64_t left = asd_count(c->y.shape) - chunk * CHUNK;
-    return left < CHUNK ? left : CHUNK;
-}
-
-static void fwd_chunk(void *ctx, int64_t chunk)
+static void fwd_range(void *ctx, int64_t o, int64_t n)
 {
     const asd_call *c = ctx;
-    int64_t         o = chunk * CHUNK, n = chunk_size(c, chunk);
     if (c->training)
         apply(c, o, n, c->x[0].x, c->y.x, 0);
     else
         memcpy((float *)c->y.x + o, (const float *)c->x[0].x + o, (size_t)n * sizeof(float));
 }
 
-static void bwd_chunk(void *ctx, int64_t chunk)
+static void bwd_range(void *ctx, int64_t o, int64_t n)
 {
     const asd_call *c = ctx;
-    apply(c, chunk * CHUNK, chunk_size(c, chunk), c->y.g, c->x[0].g, c->acc[0]);
+    apply(c, o, n, c->y.g, c->x[0].g, c->acc[0]);
 }
 
 static asd_status dropout_fwd_cpu(const asd_call *c)
 {
-    asd_par_for((asd_count(c->y.shape) + CHUNK - 1) / CHUNK, fwd_chunk, (void *)c);
+    asd_par_ranges(asd_count(c->y.shape), CHUNK, fwd_range, (void *)c);
     return ASD_OK;
 }
 
@@ -95,7 +88,7 @@ static asd_status dropout_bwd_cpu(const asd_call *c)
     /* y = m x / (1 - p)  ->  dx = m dy / (1 - p) */
     ASD_ASSERT(c->training);
     if (c->x[0].g)
-        asd_par_for((asd_count(c->y.shape) + CHUNK - 1) / CHUNK, bwd_chunk, (void *)c);
+        asd_par_ranges(asd_count(c->y.shape), CHUNK, bwd_range, (void *)c);
     return ASD_OK;
 }
 

@@ -17,7 +17,7 @@
 
 #include <math.h>
 
-enum { LANES = ASD_LANES, CHUNK = 16384 };
+enum { LANES = ASD_LANES };
 
 static asd_status l2norm_infer(asd_node *n)
 {
@@ -63,30 +63,25 @@ ASD_SIMD static void row_gradient(const float *restrict x, const float *restrict
             dx[i] = s * (dy[i] - x[i] * along);
 }
 
-static int64_t chunk_rows(int64_t C)
-{
-    return C < CHUNK ? CHUNK / C : 1;
-}
-
-static void fwd_chunk(void *ctx, int64_t chunk)
+static void fwd_rows(void *ctx, int64_t first, int64_t rows)
 {
     const asd_call *c   = ctx;
     float           eps = ((const asd_l2norm_attr *)c->attr)->eps, *norm = c->saved;
-    int64_t         R = asd_rows(c->y.shape), C = asd_last(c->y.shape), rows = chunk_rows(C);
-    for (int64_t r = chunk * rows; r < R && r < (chunk + 1) * rows; ++r) {
+    int64_t         C = asd_last(c->y.shape);
+    for (int64_t r = first; r < first + rows; ++r) {
         const float *x = (const float *)c->x[0].x + r * C;
         norm[r]        = sqrtf(row_dot(x, x, C));
         scale_row(x, 1 / (norm[r] < eps ? eps : norm[r]), (float *)c->y.x + r * C, C);
     }
 }
 
-static void bwd_chunk(void *ctx, int64_t chunk)
+static void bwd_rows(void *ctx, int64_t first, int64_t rows)
 {
     const asd_call *c    = ctx;
     float           eps  = ((const asd_l2norm_attr *)c->attr)->eps;
     const float    *norm = c->saved;
-    int64_t         R = asd_rows(c->y.shape), C = asd_last(c->y.shape), rows = chunk_rows(C);
-    for (int64_t r = chunk * rows; r < R && r < (chunk + 1) * rows; ++r) {
+    int64_t         C    = asd_last(c->y.shape);
+    for (int64_t r = first; r < first + rows; ++r) {
         const float *x = (const float *)c->x[0].x + r * C, *dy = (const float *)c->y.g + r * C;
         float        s     = 1 / (norm[r] < eps ? eps : norm[r]);
         float        along = norm[r] < eps ? 0 : s * (s * row_dot(x, dy, C));
@@ -96,17 +91,16 @@ static void bwd_chunk(void *ctx, int64_t chunk)
 
 static asd_status l2norm_fwd_cpu(const asd_call *c)
 {
-    int64_t rows = chunk_rows(asd_last(c->y.shape));
-    asd_par_for((asd_rows(c->y.shape) + rows - 1) / rows, fwd_chunk, (void *)c);
+    asd_par_ranges(asd_rows(c->y.shape), asd_chunk_rows(asd_last(c->y.shape)), fwd_rows, (void *)c);
     return ASD_OK;
 }
 
 static asd_status l2norm_bwd_cpu(const asd_call *c)
 {
     /* y = x / max(|x|, eps)  ->  dx = s (dy - h sum(dy h)) where |x| >= eps, else s dy */
-    int64_t rows = chunk_rows(asd_last(c->y.shape));
     if (c->x[0].g)
-        asd_par_for((asd_rows(c->y.shape) + rows - 1) / rows, bwd_chunk, (void *)c);
+        asd_par_ranges(asd_rows(c->y.shape), asd_chunk_rows(asd_last(c->y.shape)), bwd_rows,
+                       (void *)c);
     return ASD_OK;
 }
 

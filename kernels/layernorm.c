@@ -25,7 +25,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 256, CHUNK = 16384 };
+enum { BLOCK = 256 };
 
 static asd_status layernorm_infer(asd_node *n)
 {
@@ -92,18 +92,13 @@ ASD_SIMD static void normalise(const float *v, float mean, float rstd, const flo
         y[i] = (v[i] - mean) * rstd * w[i] + b[i];
 }
 
-static int64_t chunk_rows(int64_t C)
-{
-    return C < CHUNK ? CHUNK / C : 1;
-}
-
-static void fwd_chunk(void *ctx, int64_t chunk)
+static void fwd_rows(void *ctx, int64_t first, int64_t rows)
 {
     const asd_call           *c = ctx;
     const asd_layernorm_attr *a = c->attr;
-    int64_t      R = asd_rows(c->y.shape), C = asd_last(c->y.shape), rows = chunk_rows(C);
-    const float *w = c->x[1].x, *b = c->x[2].x;
-    for (int64_t r = chunk * rows; r < R && r < (chunk + 1) * rows; ++r) {
+    int64_t                   C = asd_last(c->y.shape);
+    const float              *w = c->x[1].x, *b = c->x[2].x;
+    for (int64_t r = first; r < first + rows; ++r) {
         const float *v = (const float *)c->x[0].x + r * C;
         float       *y = (float *)c->y.x + r * C, *saved = (float *)c->saved + 2 * r;
         if (c->n_in == 4) { /* the sum waits in y */
@@ -118,8 +113,7 @@ static void fwd_chunk(void *ctx, int64_t chunk)
 
 static asd_status layernorm_fwd_cpu(const asd_call *c)
 {
-    int64_t rows = chunk_rows(asd_last(c->y.shape));
-    asd_par_for((asd_rows(c->y.shape) + rows - 1) / rows, fwd_chunk, (void *)c);
+    asd_par_ranges(asd_rows(c->y.shape), asd_chunk_rows(asd_last(c->y.shape)), fwd_rows, (void *)c);
     return ASD_OK;
 }
 

@@ -36,30 +36,22 @@ ASD_SIMD static void relu_backward(const float *restrict y, const float *restric
             dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-static int64_t chunk_size(const asd_call *c, int64_t chunk)
-{
-    int64_t left = asd_count(c->y.shape) - chunk * CHUNK;
-    return left < CHUNK ? left : CHUNK;
-}
-
-static void fwd_chunk(void *ctx, int64_t chunk)
+static void fwd_range(void *ctx, int64_t o, int64_t n)
 {
     const asd_call *c = ctx;
-    int64_t         o = chunk * CHUNK;
-    relu_forward((const float *)c->x[0].x + o, (float *)c->y.x + o, chunk_size(c, chunk));
+    relu_forward((const float *)c->x[0].x + o, (float *)c->y.x + o, n);
 }
 
-static void bwd_chunk(void *ctx, int64_t chunk)
+static void bwd_range(void *ctx, int64_t o, int64_t n)
 {
     const asd_call *c = ctx;
-    int64_t         o = chunk * CHUNK;
-    relu_backward((const float *)c->y.x + o, (const float *)c->y.g + o, (float *)c->x[0].g + o,
-                  chunk_size(c, chunk), c->acc[0]);
+    relu_backward((const float *)c->y.x + o, (const float *)c->y.g + o, (float *)c->x[0].g + o, n,
+                  c->acc[0]);
 }
 
 static asd_status relu_fwd_cpu(const asd_call *c)
 {
-    asd_par_for((asd_count(c->y.shape) + CHUNK - 1) / CHUNK, fwd_chunk, (void *)c);
+    asd_par_ranges(asd_count(c->y.shape), CHUNK, fwd_range, (void *)c);
     return ASD_OK;
 }
 
@@ -67,7 +59,7 @@ static asd_status relu_bwd_cpu(const asd_call *c)
 {
     /* y = max(x, 0)  ->  dx = dy [y > 0] */
     if (c->x[0].g)
-        asd_par_for((asd_count(c->y.shape) + CHUNK - 1) / CHUNK, bwd_chunk, (void *)c);
+        asd_par_ranges(asd_count(c->y.shape), CHUNK, bwd_range, (void *)c);
     return ASD_OK;
 }
 

@@ -17,7 +17,7 @@
 
 #include <math.h>
 
-enum { LANES = ASD_LANES, CHUNK = 16384 };
+enum { LANES = ASD_LANES };
 
 static asd_status softmax_infer(asd_node *n)
 {
@@ -96,17 +96,12 @@ ASD_SIMD static void row_gradient(const float *restrict y, const float *restrict
             dx[i] = scale * y[i] * (dy[i] - dot);
 }
 
-static int64_t chunk_rows(int64_t C)
-{
-    return C < CHUNK ? CHUNK / C : 1;
-}
-
-static void fwd_chunk(void *ctx, int64_t chunk)
+static void fwd_rows(void *ctx, int64_t first, int64_t rows)
 {
     const asd_call *c     = ctx;
     float           scale = ((const asd_softmax_attr *)c->attr)->scale;
-    int64_t         R = asd_rows(c->y.shape), C = asd_last(c->y.shape), rows = chunk_rows(C);
-    for (int64_t r = chunk * rows; r < R && r < (chunk + 1) * rows; ++r) {
+    int64_t         C     = asd_last(c->y.shape);
+    for (int64_t r = first; r < first + rows; ++r) {
         const float *x = (const float *)c->x[0].x + r * C;
         float       *y = (float *)c->y.x + r * C;
         exponentials(x, scale, scale * row_max(x, C), y, C);
@@ -114,12 +109,12 @@ static void fwd_chunk(void *ctx, int64_t chunk)
     }
 }
 
-static void bwd_chunk(void *ctx, int64_t chunk)
+static void bwd_rows(void *ctx, int64_t first, int64_t rows)
 {
     const asd_call *c     = ctx;
     float           scale = ((const asd_softmax_attr *)c->attr)->scale;
-    int64_t         R = asd_rows(c->y.shape), C = asd_last(c->y.shape), rows = chunk_rows(C);
-    for (int64_t r = chunk * rows; r < R && r < (chunk + 1) * rows; ++r) {
+    int64_t         C     = asd_last(c->y.shape);
+    for (int64_t r = first; r < first + rows; ++r) {
         const float *y = (const float *)c->y.x + r * C, *dy = (const float *)c->y.g + r * C;
         row_gradient(y, dy, scale, row_dot(y, dy, C), (float *)c->x[0].g + r * C, C, c->acc[0]);
     }
@@ -127,17 +122,16 @@ static void bwd_chunk(void *ctx, int64_t chunk)
 
 static asd_status softmax_fwd_cpu(const asd_call *c)
 {
-    int64_t rows = chunk_rows(asd_last(c->y.shape));
-    asd_par_for((asd_rows(c->y.shape) + rows - 1) / rows, fwd_chunk, (void *)c);
+    asd_par_ranges(asd_rows(c->y.shape), asd_chunk_rows(asd_last(c->y.shape)), fwd_rows, (void *)c);
     return ASD_OK;
 }
 
 static asd_status softmax_bwd_cpu(const asd_call *c)
 {
     /* y = exp(scale x) / sum exp(scale x)  ->  dx = scale y (dy - sum(dy y)) */
-    int64_t rows = chunk_rows(asd_last(c->y.shape));
     if (c->x[0].g)
-        asd_par_for((asd_rows(c->y.shape) + rows - 1) / rows, bwd_chunk, (void *)c);
+        asd_par_ranges(asd_rows(c->y.shape), asd_chunk_rows(asd_last(c->y.shape)), bwd_rows,
+                       (void *)c);
     return ASD_OK;
 }
 

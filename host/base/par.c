@@ -198,6 +198,25 @@ void asd_par_for(int64_t n_chunks, asd_par_fn fn, void *ctx)
     pthread_mutex_unlock(&pool.owner);
 }
 
+typedef struct ranges {
+    int64_t          n, chunk;
+    asd_par_range_fn fn;
+    void            *ctx;
+} ranges;
+
+static void range_chunk(void *ctx, int64_t i)
+{
+    const ranges *r     = ctx;
+    int64_t       first = i * r->chunk, left = r->n - first;
+    r->fn(r->ctx, first, left < r->chunk ? left : r->chunk);
+}
+
+void asd_par_ranges(int64_t n, int64_t chunk, asd_par_range_fn fn, void *ctx)
+{
+    ranges r = {n, chunk, fn, ctx};
+    asd_par_for((n + chunk - 1) / chunk, range_chunk, &r);
+}
+
 void asd_failure_init(asd_failure *f)
 {
     pthread_mutex_init(&f->lock, NULL);

@@ -21,6 +21,11 @@ typedef void (*asd_par_fn)(void *ctx, int64_t chunk);
 /* Calls fn(ctx, 0 .. n_chunks-1), each once, in any order. Allocates nothing. */
 void asd_par_for(int64_t n_chunks, asd_par_fn fn, void *ctx);
 
+/* Calls fn(ctx, first, count) for stretches that make up 0 .. n-1: `chunk` long each, the last what
+ * is left. */
+typedef void (*asd_par_range_fn)(void *ctx, int64_t first, int64_t count);
+void asd_par_ranges(int64_t n, int64_t chunk, asd_par_range_fn fn, void *ctx);
+
 int  asd_par_threads(void);      /* threads that asd_par_for may use now: 1 inside a chunk */
 void asd_par_set_threads(int n); /* -j N; 0 = OMP_NUM_THREADS or all cores */
 
