@@ -64,6 +64,30 @@ static void test_after_sleep(void **state)
     asd_par_set_threads(0);
 }
 
+/* Stretches of at most 5: each element once, in whole stretches but for the last. */
+static void count_range(void *ctx, int64_t first, int64_t count)
+{
+    atomic_int *seen = ctx;
+    int         once = first % 5 == 0 && count >= 1 && count <= 5;
+    for (int64_t i = first; i < first + count; ++i)
+        atomic_fetch_add(&seen[i], once ? 1 : 100);
+}
+
+static void test_ranges(void **state)
+{
+    enum { MOST = 23 };
+    (void)state;
+    for (int threads = 1; threads <= 3; ++threads)
+        for (int64_t n = 0; n <= MOST; ++n) {
+            atomic_int seen[MOST + 1] = {0};
+            asd_par_set_threads(threads);
+            asd_par_ranges(n, 5, count_range, seen);
+            for (int64_t i = 0; i <= MOST; ++i)
+                assert_int_equal(seen[i], i < n);
+        }
+    asd_par_set_threads(0);
+}
+
 static void nest_chunk(void *ctx, int64_t chunk)
 {
     tally *inner = (tally *)ctx + chunk;
@@ -128,6 +152,7 @@ static void test_limits(void **state)
 static const struct CMUnitTest cases[] = {
     ASD_CASE("base/par/every-chunk-once", test_every_chunk_once),
     ASD_CASE("base/par/after-sleep", test_after_sleep),
+    ASD_CASE("base/par/ranges", test_ranges),
     ASD_CASE("base/par/nested", test_nested),
     ASD_CASE("base/par/two-callers", test_two_callers),
     ASD_CASE("base/par/limits", test_limits),
