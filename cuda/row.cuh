@@ -88,6 +88,17 @@ template <typename T, int VALUES, int WARPS> struct row_part {
     {
         return to_f32(p[k].v[i]);
     }
+    /* This thread's part of the sum over the row of its products with another. */
+    __device__ __forceinline__ float dot(const row_part &other) const
+    {
+        float sum = 0;
+#pragma unroll
+        for (int k = 0; k < PACKS; ++k)
+#pragma unroll
+            for (int i = 0; i < N; ++i)
+                sum += get(k, i) * other.get(k, i);
+        return sum;
+    }
 };
 
 /* Values column .. column+N-1 of an fp32 vector, for a row of T; 0 past C. */

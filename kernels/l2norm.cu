@@ -48,16 +48,10 @@ static __global__ void __launch_bounds__(row_block<WARPS>::THREADS)
     int64_t row = row_index<WARPS>();
     if (row >= R)
         return;
-    float dot = 0;
-    part  v, d;
+    part v, d;
     v.load(x + row * C, C);
     d.load(dy + row * C, C);
-#pragma unroll
-    for (int k = 0; k < part::PACKS; ++k)
-#pragma unroll
-        for (int i = 0; i < part::N; ++i)
-            dot += v.get(k, i) * d.get(k, i);
-    dot         = row_sum<WARPS>(dot, scratch);
+    float dot   = row_sum<WARPS>(v.dot(d), scratch);
     float s     = 1 / fmaxf(norm[row], eps);
     float along = norm[row] < eps ? 0 : s * (s * dot);
 #pragma unroll

@@ -54,16 +54,10 @@ static __global__ void __launch_bounds__(row_block<WARPS>::THREADS,
     int64_t row = row_index<WARPS>();
     if (row >= R)
         return;
-    float dot = 0;
-    part  p, d;
+    part p, d;
     p.load(y + row * C, C);
     d.load(dy + row * C, C);
-#pragma unroll
-    for (int k = 0; k < part::PACKS; ++k)
-#pragma unroll
-        for (int i = 0; i < part::N; ++i)
-            dot += p.get(k, i) * d.get(k, i);
-    dot = row_sum<WARPS>(dot, scratch);
+    float dot = row_sum<WARPS>(p.dot(d), scratch);
 #pragma unroll
     for (int k = 0; k < part::PACKS; ++k)
         if (part::column(k) < C) {
