@@ -46,26 +46,34 @@ static asd_status linear_infer(asd_node *n)
     return ASD_OK;
 }
 
+/* y = op(a) op(b) for each of G groups, all dense; op(a): (m, k), op(b): (k, n). */
+static asd_gemm_job dense(int64_t G, int64_t m, int64_t n, int64_t k, const float *a,
+                          int transpose_a, const float *b, int transpose_b, float *y)
+{
+    asd_gemm_job j = {.transpose_a = transpose_a,
+                      .transpose_b = transpose_b,
+                      .batch       = G,
+                      .step_a      = m * k,
+                      .step_b      = k * n,
+                      .step_y      = m * n,
+                      .m           = m,
+                      .n           = n,
+                      .k           = k,
+                      .a           = a,
+                      .lda         = transpose_a ? m : k,
+                      .b           = b,
+                      .ldb         = transpose_b ? k : n,
+                      .y           = y,
+                      .ldy         = n};
+    return j;
+}
+
 static asd_status linear_fwd_cpu(const asd_call *c)
 {
     asd_linear_sizes s = asd_linear_sizes_of(c->x[0].shape, c->x[1].shape);
-    int64_t          R = s.R, C = s.C, O = s.O;
-    asd_gemm_job     y = {.transpose_b = 1,
-                          .batch       = s.G,
-                          .step_a      = R * C,
-                          .step_b      = O * C,
-                          .step_y      = R * O,
-                          .step_bias   = O,
-                          .m           = R,
-                          .n           = O,
-                          .k           = C,
-                          .a           = c->x[0].x,
-                          .lda         = C,
-                          .b           = c->x[1].x,
-                          .ldb         = C,
-                          .bias        = c->n_in == 3 ? c->x[2].x : NULL,
-                          .y           = c->y.x,
-                          .ldy         = O};
+    asd_gemm_job     y = dense(s.G, s.R, s.O, s.C, c->x[0].x, 0, c->x[1].x, 1, c->y.x);
+    y.bias             = c->n_in == 3 ? c->x[2].x : NULL;
+    y.step_bias        = s.O;
     asd_gemm(&y);
     return ASD_OK;
 }
@@ -121,40 +129,15 @@ static asd_status linear_bwd_cpu(const asd_call *c)
     backward_job     j = {.dy = c->y.g, .s = s};
     /* y = x w'  ->  dx = dy w */
     if (c->x[0].g) {
-        j.dx   = (asd_gemm_job){.batch  = s.G,
-                                .step_a = R * O,
-                                .step_b = O * C,
-                                .step_y = R * C,
-                                .m      = R,
-                                .n      = C,
-                                .k      = O,
-                                .a      = c->y.g,
-                                .lda    = O,
-                                .b      = c->x[1].x,
-                                .ldb    = C,
-                                .beta   = c->acc[0],
-                                .y      = c->x[0].g,
-                                .ldy    = C};
-        j.n_dx = asd_gemm_blocks(&j.dx);
+        j.dx      = dense(s.G, R, C, O, c->y.g, 0, c->x[1].x, 0, c->x[0].g);
+        j.dx.beta = c->acc[0];
+        j.n_dx    = asd_gemm_blocks(&j.dx);
     }
     /* y = x w'  ->  dw = dy' x */
     if (c->x[1].g) {
-        j.dw   = (asd_gemm_job){.transpose_a = 1,
-                                .batch       = s.G,
-                                .step_a      = R * O,
-                                .step_b      = R * C,
-                                .step_y      = O * C,
-                                .m           = O,
-                                .n           = C,
-                                .k           = R,
-                                .a           = c->y.g,
-                                .lda         = O,
-                                .b           = c->x[0].x,
-                                .ldb         = C,
-                                .beta        = c->acc[1],
-                                .y           = c->x[1].g,
-                                .ldy         = C};
-        j.n_dw = asd_gemm_blocks(&j.dw);
+        j.dw      = dense(s.G, O, C, R, c->y.g, 1, c->x[0].x, 0, c->x[1].g);
+        j.dw.beta = c->acc[1];
+        j.n_dw    = asd_gemm_blocks(&j.dw);
     }
     /* y = ... + b  ->  db = sum over rows of dy */
     if (c->n_in == 3 && c->x[2].g) {

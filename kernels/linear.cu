@@ -112,75 +112,57 @@ template <typename T> static asd_status bias_gradient_of(const asd_call *c, asd_
     return pack_fits<T>(s.O) ? bias_gradient<pack<T>::N, T>(c, s) : bias_gradient<1, T>(c, s);
 }
 
+/* y = op(a) op(b) for each of G groups, all dense; op(a): (m, k), op(b): (k, n), of the dtype of x.
+ */
+static asd_cuda_gemm dense(const asd_call *c, int64_t G, int64_t m, int64_t n, int64_t k,
+                           const void *a, int transpose_a, const void *b, int transpose_b, void *y,
+                           asd_dtype y_dtype)
+{
+    asd_cuda_gemm g = {};
+    g.transpose_a   = transpose_a;
+    g.transpose_b   = transpose_b;
+    g.m             = m;
+    g.n             = n;
+    g.k             = k;
+    g.batch         = G;
+    g.dtype         = c->x[0].dtype;
+    g.y_dtype       = y_dtype;
+    g.a             = a;
+    g.lda           = transpose_a ? m : k;
+    g.step_a        = m * k;
+    g.b             = b;
+    g.ldb           = transpose_b ? k : n;
+    g.step_b        = k * n;
+    g.y             = y;
+    g.ldy           = n;
+    g.step_y        = m * n;
+    return g;
+}
+
 extern "C" asd_status linear_fwd_cuda(const asd_call *c)
 {
     asd_linear_sizes s = asd_linear_sizes_of(c->x[0].shape, c->x[1].shape);
-    asd_cuda_gemm    g = {};
-    g.transpose_b      = 1;
-    g.m                = s.R;
-    g.n                = s.O;
-    g.k                = s.C;
-    g.batch            = s.G;
-    g.dtype            = c->x[0].dtype;
-    g.y_dtype          = c->y.dtype;
-    g.a                = c->x[0].x;
-    g.lda              = s.C;
-    g.step_a           = s.R * s.C;
-    g.b                = c->x[1].x;
-    g.ldb              = s.C;
-    g.step_b           = s.O * s.C;
-    g.y                = c->y.x;
-    g.ldy              = s.O;
-    g.step_y           = s.R * s.O;
-    g.bias             = c->n_in == 3 ? (const float *)c->x[2].x : NULL;
-    g.step_bias        = s.O;
+    asd_cuda_gemm g = dense(c, s.G, s.R, s.O, s.C, c->x[0].x, 0, c->x[1].x, 1, c->y.x, c->y.dtype);
+    g.bias          = c->n_in == 3 ? (const float *)c->x[2].x : NULL;
+    g.step_bias     = s.O;
     return asd_cuda_gemm_run(c->stream, &g);
 }
 
 /* y = x w'  ->  dx = dy w */
 static asd_status input_gradient(const asd_call *c, asd_linear_sizes s)
 {
-    asd_cuda_gemm g = {};
-    g.m             = s.R;
-    g.n             = s.C;
-    g.k             = s.O;
-    g.batch         = s.G;
-    g.dtype         = c->x[0].dtype;
-    g.y_dtype       = c->x[0].dtype;
-    g.a             = c->y.g;
-    g.lda           = s.O;
-    g.step_a        = s.R * s.O;
-    g.b             = c->x[1].x;
-    g.ldb           = s.C;
-    g.step_b        = s.O * s.C;
-    g.y             = c->x[0].g;
-    g.ldy           = s.C;
-    g.step_y        = s.R * s.C;
-    g.beta          = c->acc[0];
+    asd_cuda_gemm g =
+        dense(c, s.G, s.R, s.C, s.O, c->y.g, 0, c->x[1].x, 0, c->x[0].g, c->x[0].dtype);
+    g.beta = c->acc[0];
     return asd_cuda_gemm_run(c->stream, &g);
 }
 
 /* y = x w'  ->  dw = dy' x, in fp32 */
 static asd_status weight_gradient(const asd_call *c, asd_linear_sizes s)
 {
-    asd_cuda_gemm g = {};
-    g.transpose_a   = 1;
-    g.m             = s.O;
-    g.n             = s.C;
-    g.k             = s.R;
-    g.batch         = s.G;
-    g.dtype         = c->x[0].dtype;
-    g.y_dtype       = c->x[1].g_dtype;
-    g.a             = c->y.g;
-    g.lda           = s.O;
-    g.step_a        = s.R * s.O;
-    g.b             = c->x[0].x;
-    g.ldb           = s.C;
-    g.step_b        = s.R * s.C;
-    g.y             = c->x[1].g;
-    g.ldy           = s.C;
-    g.step_y        = s.O * s.C;
-    g.beta          = c->acc[1];
+    asd_cuda_gemm g =
+        dense(c, s.G, s.O, s.C, s.R, c->y.g, 1, c->x[0].x, 0, c->x[1].g, c->x[1].g_dtype);
+    g.beta = c->acc[1];
     return asd_cuda_gemm_run(c->stream, &g);
 }
 
