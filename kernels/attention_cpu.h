@@ -16,8 +16,6 @@ static inline int64_t asd_whole_lanes(int64_t n)
     return (n + ASD_LANES - 1) / ASD_LANES * ASD_LANES;
 }
 
-/* sum of a b; n: whole lanes */
-float asd_row_dot(const float *a, const float *b, int64_t n);
 /* y += by x */
 void asd_row_add(float *y, const float *x, float by, int64_t n);
 /* s = scale s + gate t; t NULL: no bias. Behind n up to whole lanes: -Inf, which weighs nothing. */

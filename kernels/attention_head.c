@@ -4,18 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = ASD_LANES };
-
 /* --- rows --- */
-
-ASD_SIMD float asd_row_dot(const float *restrict a, const float *restrict b, int64_t n)
-{
-    float s[LANES] = {0};
-    for (int64_t i = 0; i < n; i += LANES)
-        for (int k = 0; k < LANES; ++k)
-            s[k] += a[i + k] * b[i + k];
-    return asd_lanes_sum(s);
-}
 
 ASD_SIMD void asd_row_add(float *restrict y, const float *restrict x, float by, int64_t n)
 {

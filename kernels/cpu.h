@@ -24,6 +24,9 @@ static inline int64_t asd_chunk_rows(int64_t C)
     return C < 16384 ? 16384 / C : 1;
 }
 
+/* sum of a[i] b[i], in ASD_LANES (cpu_math.h) running sums; a may be b. */
+float asd_row_dot(const float *a, const float *b, int64_t n);
+
 /* One product of a parallel region: y = op(a) op(b) + beta y, beta 0 or 1, or + bias' when there is
  * one (beta is then not used); all row-major. op(a): (m, k), op(b): (k, n), y: (m, n), bias: (n);
  * lda, ldb, ldy: elements between stored rows. A batch is `batch` such products, step_* elements

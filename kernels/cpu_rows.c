@@ -1,8 +1,21 @@
-/* cpu_rows.c - the second pass of sums over rows, see rows.h. */
+/* cpu_rows.c - sums along a row (cpu.h), and the second pass of sums over rows (rows.h). */
 #include "kernels/rows.h"
 
 #include "base/par.h"
 #include "kernels/cpu.h"
+#include "kernels/cpu_math.h"
+
+ASD_SIMD float asd_row_dot(const float *a, const float *b, int64_t n)
+{
+    float   s[ASD_LANES] = {0};
+    int64_t i            = 0;
+    for (; i + ASD_LANES <= n; i += ASD_LANES)
+        for (int k = 0; k < ASD_LANES; ++k)
+            s[k] += a[i + k] * b[i + k];
+    for (; i < n; ++i)
+        s[i % ASD_LANES] += a[i] * b[i];
+    return asd_lanes_sum(s);
+}
 
 enum { COLUMNS = 64 }; /* of one chunk */
 

@@ -17,8 +17,6 @@
 
 #include <math.h>
 
-enum { LANES = ASD_LANES };
-
 static asd_status l2norm_infer(asd_node *n)
 {
     char                   s[64];
@@ -31,18 +29,6 @@ static asd_status l2norm_infer(asd_node *n)
     n->y           = n->in[0];
     n->saved_bytes = (size_t)asd_rows(n->y.shape) * sizeof(float);
     return ASD_OK;
-}
-
-ASD_SIMD static float row_dot(const float *a, const float *b, int64_t C)
-{
-    float   s[LANES] = {0};
-    int64_t i        = 0;
-    for (; i + LANES <= C; i += LANES)
-        for (int k = 0; k < LANES; ++k)
-            s[k] += a[i + k] * b[i + k];
-    for (; i < C; ++i)
-        s[i % LANES] += a[i] * b[i];
-    return asd_lanes_sum(s);
 }
 
 ASD_SIMD static void scale_row(const float *restrict x, float s, float *restrict y, int64_t C)
@@ -70,7 +56,7 @@ static void fwd_rows(void *ctx, int64_t first, int64_t rows)
     int64_t         C = asd_last(c->y.shape);
     for (int64_t r = first; r < first + rows; ++r) {
         const float *x = (const float *)c->x[0].x + r * C;
-        norm[r]        = sqrtf(row_dot(x, x, C));
+        norm[r]        = sqrtf(asd_row_dot(x, x, C));
         scale_row(x, 1 / (norm[r] < eps ? eps : norm[r]), (float *)c->y.x + r * C, C);
     }
 }
@@ -84,7 +70,7 @@ static void bwd_rows(void *ctx, int64_t first, int64_t rows)
     for (int64_t r = first; r < first + rows; ++r) {
         const float *x = (const float *)c->x[0].x + r * C, *dy = (const float *)c->y.g + r * C;
         float        s     = 1 / (norm[r] < eps ? eps : norm[r]);
-        float        along = norm[r] < eps ? 0 : s * (s * row_dot(x, dy, C));
+        float        along = norm[r] < eps ? 0 : s * (s * asd_row_dot(x, dy, C));
         row_gradient(x, dy, s, along, (float *)c->x[0].g + r * C, C, c->acc[0]);
     }
 }

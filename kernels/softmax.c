@@ -67,18 +67,6 @@ ASD_SIMD static float row_sum(const float *y, int64_t C)
     return asd_lanes_sum(s);
 }
 
-ASD_SIMD static float row_dot(const float *restrict a, const float *restrict b, int64_t C)
-{
-    float   s[LANES] = {0};
-    int64_t i        = 0;
-    for (; i + LANES <= C; i += LANES)
-        for (int k = 0; k < LANES; ++k)
-            s[k] += a[i + k] * b[i + k];
-    for (; i < C; ++i)
-        s[i % LANES] += a[i] * b[i];
-    return asd_lanes_sum(s);
-}
-
 ASD_SIMD static void divide(float *y, float by, int64_t C)
 {
     for (int64_t i = 0; i < C; ++i)
@@ -116,7 +104,7 @@ static void bwd_rows(void *ctx, int64_t first, int64_t rows)
     int64_t         C     = asd_last(c->y.shape);
     for (int64_t r = first; r < first + rows; ++r) {
         const float *y = (const float *)c->y.x + r * C, *dy = (const float *)c->y.g + r * C;
-        row_gradient(y, dy, scale, row_dot(y, dy, C), (float *)c->x[0].g + r * C, C, c->acc[0]);
+        row_gradient(y, dy, scale, asd_row_dot(y, dy, C), (float *)c->x[0].g + r * C, C, c->acc[0]);
     }
 }
 
