@@ -6,7 +6,7 @@
  * Lane l sums bands l, l + TEAM, ..: the lanes of one step have bands of nearly the same width. The
  * tables (7 KB at 512 / 128) stay in the first-level cache.
  *
- * Used by: fbank.cu, meldb.cu.
+ * Used by: logmel.cu, fbank.cu, meldb.cu.
  */
 #ifndef ASD_CUDA_MEL_CUH
 #define ASD_CUDA_MEL_CUH
@@ -16,10 +16,15 @@
 
 #include <stdlib.h>
 
+/* Two neighbouring samples, read at once. */
+template <typename T> struct alignas(2 * sizeof(T)) sample_pair {
+    T x, y;
+};
+
 /* All pointers into one block of device memory. */
 struct mel_tables {
     const float  *window; /* (frame) */
-    const float2 *turn;   /* real_fft<N>::TABLE */
+    const float2 *turn;   /* real_fft<N>::TABLE, or none */
     const int2   *band;   /* (n_mels) first bin, number of bins */
     const float  *weight; /* (widest band, n_mels) */
     int           n_mels;
@@ -69,34 +74,61 @@ struct mel_layout {
     int64_t widest; /* band, in bins; at least 1 */
 };
 
-template <int N>
-static inline mel_layout mel_lay_out(int64_t frame, int64_t n_mels, const asd_mel_band *band)
+static inline mel_layout mel_lay_out(int64_t frame, size_t n_turns, int64_t n_mels,
+                                     const asd_mel_band *band)
 {
     mel_layout l = {};
     l.widest     = 1;
     for (int64_t m = 0; m < n_mels; ++m)
         l.widest = band[m].n > l.widest ? band[m].n : l.widest;
     l.turn   = mel_round_up((size_t)frame * sizeof(float));
-    l.band   = l.turn + mel_round_up(real_fft<N>::TABLE * sizeof(float2));
+    l.band   = l.turn + mel_round_up(n_turns * sizeof(float2));
     l.weight = l.band + mel_round_up((size_t)n_mels * sizeof(int2));
     l.end    = l.weight + mel_round_up((size_t)(l.widest * n_mels) * sizeof(float));
     return l;
 }
 
-/* window: (frame), times 1/2 for the transform (fft.cuh). band, weight: as asd_mel_band says.
- * Waits for the upload. s: zeroed; freed by mel_tables_free even after a failure. */
-template <int N>
-static inline asd_status
-mel_tables_new(mel_state *s, asd_stream *stream, const char *what, const float *window,
-               int64_t frame, const asd_mel_band *band, const float *weight, int64_t n_mels)
+/* The transform's table: how many entries, and what fills them. */
+struct mel_turns {
+    size_t n;
+    void (*fill)(float2 *);
+};
+
+template <int N> static inline mel_turns mel_turns_of()
 {
-    mel_layout l    = mel_lay_out<N>(frame, n_mels, band);
+    return {(size_t)real_fft<N>::TABLE, real_fft_table<N>};
+}
+
+/* Of a frame of n_fft samples, a power of two from 64 to 4096. */
+static inline mel_turns mel_turns_for(int64_t n_fft)
+{
+    switch (n_fft) {
+    case 64: return mel_turns_of<64>();
+    case 128: return mel_turns_of<128>();
+    case 256: return mel_turns_of<256>();
+    case 512: return mel_turns_of<512>();
+    case 1024: return mel_turns_of<1024>();
+    case 2048: return mel_turns_of<2048>();
+    default: return mel_turns_of<4096>();
+    }
+}
+
+/* window: (frame), times 1/2 for the transform of fft.cuh. turns: {0, NULL} where there is none.
+ * band, weight: as asd_mel_band says. Waits for the upload. s: zeroed; freed by mel_tables_free
+ * even after a failure. */
+static inline asd_status mel_tables_new(mel_state *s, asd_stream *stream, const char *what,
+                                        const float *window, int64_t frame, mel_turns turns,
+                                        const asd_mel_band *band, const float *weight,
+                                        int64_t n_mels)
+{
+    mel_layout l    = mel_lay_out(frame, turns.n, n_mels, band);
     char      *host = (char *)calloc(l.end, 1);
     if (!host)
-        return ASD_FAIL(ASD_E_OOM, "%s: no memory for its tables", what);
+        return ASD_FAIL(ASD_E_OOM, "no memory for %s", what);
     for (int64_t j = 0; j < frame; ++j)
         ((float *)host)[j] = window[j];
-    real_fft_table<N>((float2 *)(host + l.turn));
+    if (turns.n)
+        turns.fill((float2 *)(host + l.turn));
     for (int64_t m = 0; m < n_mels; ++m) {
         ((int2 *)(host + l.band))[m] = make_int2((int)band[m].first, (int)band[m].n);
         for (int64_t i = 0; i < band[m].n; ++i)
@@ -118,11 +150,10 @@ mel_tables_new(mel_state *s, asd_stream *stream, const char *what, const float *
     return st;
 }
 
+/* Frees what s holds, not s. */
 static inline void mel_tables_free(mel_state *s)
 {
-    if (s)
-        asd_gpu_free(s->gpu, s->memory);
-    free(s);
+    asd_gpu_free(s->gpu, s->memory);
 }
 
 #endif

@@ -34,11 +34,6 @@
 
 enum { BLOCK = 128, N = ASD_FBANK_FFT, STEPS = (ASD_FBANK_FRAME + 31) / 32 };
 
-/* Two neighbouring samples, read at once. */
-template <typename T> struct alignas(2 * sizeof(T)) sample_pair {
-    T x, y;
-};
-
 template <typename T> struct fbank_rows {
     const T *x; /* (B, S) */
     float   *y; /* (rows, n_mels) */
@@ -174,8 +169,8 @@ extern "C" asd_status fbank_prepare_cuda(asd_call *c)
     if (band && weight && s) {
         asd_fbank_window(a, 0.5, window);
         asd_fbank_bands(a, band, weight);
-        st = mel_tables_new<N>(s, c->stream, "fbank's tables", window, ASD_FBANK_FRAME, band,
-                               weight, a->n_mels);
+        st = mel_tables_new(s, c->stream, "fbank's tables", window, ASD_FBANK_FRAME,
+                            mel_turns_of<N>(), band, weight, a->n_mels);
     } else {
         st = ASD_FAIL(ASD_E_OOM, "fbank: no memory for its tables");
     }
@@ -186,6 +181,9 @@ extern "C" asd_status fbank_prepare_cuda(asd_call *c)
 
 extern "C" void fbank_release_cuda(asd_call *c)
 {
-    mel_tables_free((mel_state *)c->state);
+    mel_state *s = (mel_state *)c->state;
+    if (s)
+        mel_tables_free(s);
+    free(s);
     c->state = NULL;
 }

@@ -11,28 +11,28 @@
  * reads its sample pairs straight into the registers of the transform: consecutive lanes read
  * consecutive pairs, and the half that two frames share comes from the first-level cache. Then the
  * power spectrum lies in shared memory and lane l sums bands l, l + 32, .. for all frames of its
- * warp, so that each weight is read once per warp and the lanes of one step have bands of nearly
- * the same width. Weights are stored (width, n_mels): the i-th weight of consecutive bands side by
- * side, coalesced; 13 KB at 1024 / 128, they stay in the first-level cache as window and twiddles
- * do.
+ * warp (mel.cuh). The weights, 13 KB at 1024 / 128, stay in the first-level cache as window and
+ * twiddles do.
  *
  * Counted for the baseline, n_fft 1024, hop 512, 128 bands, 10 s clips in batches of 256 = 80,128
  * frames:
  *   device memory   82 MB of int16 in, 41 MB out                         41 us at 3.0 TB/s
  *   cache           each sample is asked for twice, 164 MB; tables 25 KB per multiprocessor
- *   arithmetic      23 k FLOP transform and split, 4 k power and bands   2.2 GFLOP: 36 us at 60
- * TFLOP/s shared memory   wavefronts of a warp, for 2 frames: exchange 128, split 97, bands 43
- * steps of 2 reads at about 2 ways = 172; with the cache's 32 + 64 + 60 + 32 + 43: ~630 80,128 / 2
- * / 132 / 1.755 GHz of them             109 us instructions    about 2,600 per warp and 2 frames at
- * 4 a clock       112 us so 0.6 - 0.8 us a clip if the two overlap fairly well. Not measured.
+ *   arithmetic      23 k FLOP transform and split, 4 k power and bands   2.2 GFLOP: 36 us at
+ *                   60 TFLOP/s
+ *   shared memory   wavefronts of a warp, for 2 frames: exchange 128, split 97, bands 43 steps of
+ *                   2 reads at about 2 ways = 172; with the cache's 32 + 64 + 60 + 32 + 43: ~630
+ *                   80,128 / 2 / 132 / 1.755 GHz of them                 109 us
+ *   instructions    about 2,600 a warp and 2 frames at 4 a clock         112 us
+ * so 0.6 - 0.8 us a clip if the two overlap fairly well. Not measured.
  *
  * Numerics: fp32, no fast-math; the window carries 1/2 (fft.cuh) and int16's 2^-15, both exact.
  * Used by: the baseline's front-end.
  */
 #include "cuda/kernel.cuh"
 
-#include "cuda/fft.cuh"
 #include "cuda/fft.h"
+#include "cuda/mel.cuh"
 #include "kernels/logmel.h"
 
 #include <limits.h>
@@ -40,35 +40,19 @@
 
 enum { BLOCK = 128, MAX_FFT = 32768 /* its power spectrum fits into any device's shared memory */ };
 
-/* Two neighbouring samples, read at once. */
-template <typename T> struct alignas(2 * sizeof(T)) sample_pair {
-    T x, y;
-};
-
-/* What kernels need; all pointers but x and y into logmel_state.tables. */
-struct logmel_tables {
-    const float *window; /* (n_fft) */
-    const int2  *band;   /* (n_mels) first bin, number of bins */
-    const float *weight; /* (widest band, n_mels) */
-    float        floor;
-};
-
 template <typename T> struct logmel_rows {
     const T *x;      /* (B, S) */
     float   *y;      /* (B T, n_mels) */
     int64_t  S, hop; /* samples */
     int      rows;   /* B T */
     int      T_;     /* frames of a clip */
-    int      n_mels;
+    float    floor;
 };
 
 struct logmel_state {
-    asd_gpu      *gpu;
-    void         *tables;
-    logmel_tables t;
-    const float2 *turn; /* fused: real_fft<n_fft>::TABLE */
-    asd_fft      *fft;  /* cuFFT: chunk_rows transforms */
-    int64_t       chunk_rows;
+    mel_state mel;
+    asd_fft  *fft; /* cuFFT: chunk_rows transforms */
+    int64_t   chunk_rows;
 };
 
 static __device__ __forceinline__ float decibel(float power, float floor)
@@ -108,33 +92,9 @@ load_frame(const logmel_rows<T> &a, const float *__restrict__ window, int row, i
     }
 }
 
-/* One team's frames, rows row .. row + FRAMES - 1, power in shared memory at p, FLOATS apart. */
-template <int N, typename T>
-static __device__ __forceinline__ void sum_bands(const logmel_rows<T> &a, const logmel_tables &k,
-                                                 int row, shared_ptr<float> p)
-{
-    using F = real_fft<N>;
-    for (int m = (int)threadIdx.x % F::TEAM; m < a.n_mels; m += F::TEAM) {
-        int2         band           = k.band[m];
-        const float *w              = k.weight + m;
-        float        sum[F::FRAMES] = {};
-#pragma unroll 4
-        for (int i = 0; i < band.y; ++i) {
-            float h = w[i * a.n_mels];
-#pragma unroll
-            for (int f = 0; f < F::FRAMES; ++f)
-                sum[f] = fmaf(h, p[f * F::FLOATS + band.x + i], sum[f]);
-        }
-#pragma unroll
-        for (int f = 0; f < F::FRAMES; ++f)
-            if (row + f < a.rows)
-                a.y[(int64_t)(row + f) * a.n_mels + m] = decibel(sum[f], k.floor);
-    }
-}
-
 template <int N, typename T>
 static __global__ void __launch_bounds__(BLOCK, real_fft<N>::E == 32 ? 4 : 6)
-    logmel_fwd_k(logmel_rows<T> a, logmel_tables k, const float2 *__restrict__ turn)
+    logmel_fwd_k(logmel_rows<T> a, mel_tables k)
 {
     using F = real_fft<N>;
     ASD_DYNAMIC_SHARED(float, shared);
@@ -144,8 +104,12 @@ static __global__ void __launch_bounds__(BLOCK, real_fft<N>::E == 32 ? 4 : 6)
     float re[F::E] = {}, im[F::E] = {};
     if (first + frame < a.rows)
         load_frame<N>(a, k.window, first + frame, t, re, im);
-    real_fft_power<N>(re, im, t, shared + frame * F::FLOATS, turn);
-    sum_bands<N>(a, k, first + team, shared + team * F::FLOATS);
+    real_fft_power<N>(re, im, t, shared + frame * F::FLOATS, k.turn);
+    mel_energies<N>(k, shared + team * F::FLOATS, [&](int f, int m, float energy) {
+        int row = first + team + f;
+        if (row < a.rows)
+            a.y[(int64_t)row * k.n_mels + m] = decibel(energy, a.floor);
+    });
 }
 
 template <int N, typename T>
@@ -153,7 +117,7 @@ static asd_status run_fused(const asd_call *c, const logmel_state *s, const logm
 {
     int per_block = BLOCK / real_fft<N>::LANES;
     return ASD_LAUNCH((logmel_fwd_k<N, T>), asd_blocks(a.rows, per_block), BLOCK,
-                      per_block * real_fft<N>::FLOATS * sizeof(float), c->stream, a, s->t, s->turn);
+                      per_block * real_fft<N>::FLOATS * sizeof(float), c->stream, a, s->mel.t);
 }
 
 /* --- cuFFT --- */
@@ -162,7 +126,7 @@ static asd_status run_fused(const asd_call *c, const logmel_state *s, const logm
  * spectra: (chunk rows, n_fft + 2) */
 template <typename T>
 static __global__ void __launch_bounds__(BLOCK)
-    logmel_frame_k(logmel_rows<T> a, logmel_tables k, int n_fft, int first_row, float *spectra)
+    logmel_frame_k(logmel_rows<T> a, mel_tables k, int n_fft, int first_row, float *spectra)
 {
     int     row = first_row + (int)blockIdx.x, b = row / a.T_;
     int64_t start = (row - b * a.T_) * a.hop - n_fft / 2;
@@ -177,8 +141,7 @@ static __global__ void __launch_bounds__(BLOCK)
  * spectra: (chunk rows, n_fft/2 + 1) re, im */
 template <typename T>
 static __global__ void __launch_bounds__(BLOCK)
-    logmel_bands_k(logmel_rows<T> a, logmel_tables k, int n_fft, int first_row,
-                   const float *spectra)
+    logmel_bands_k(logmel_rows<T> a, mel_tables k, int n_fft, int first_row, const float *spectra)
 {
     ASD_DYNAMIC_SHARED(float, power);
     int           bins = n_fft / 2 + 1;
@@ -188,13 +151,13 @@ static __global__ void __launch_bounds__(BLOCK)
         power[f] = fmaf(v.x, v.x, v.y * v.y);
     }
     __syncthreads();
-    for (int m = (int)threadIdx.x; m < a.n_mels; m += BLOCK) {
+    for (int m = (int)threadIdx.x; m < k.n_mels; m += BLOCK) {
         int2  band = k.band[m];
         float sum  = 0;
 #pragma unroll 4
         for (int i = 0; i < band.y; ++i)
-            sum = fmaf(k.weight[i * a.n_mels + m], power[band.x + i], sum);
-        a.y[(int64_t)(first_row + (int)blockIdx.x) * a.n_mels + m] = decibel(sum, k.floor);
+            sum = fmaf(k.weight[i * k.n_mels + m], power[band.x + i], sum);
+        a.y[(int64_t)(first_row + (int)blockIdx.x) * k.n_mels + m] = decibel(sum, a.floor);
     }
 }
 
@@ -205,11 +168,11 @@ static asd_status run_cufft(const asd_call *c, const logmel_state *s, const logm
     float *spectra = (float *)c->work;
     for (int row = 0; row < a.rows; row += chunk) {
         int rows = a.rows - row < chunk ? a.rows - row : chunk;
-        ASD_TRY(ASD_LAUNCH(logmel_frame_k<T>, chunk, BLOCK, 0, c->stream, a, s->t, n_fft, row,
+        ASD_TRY(ASD_LAUNCH(logmel_frame_k<T>, chunk, BLOCK, 0, c->stream, a, s->mel.t, n_fft, row,
                            spectra));
         ASD_TRY(asd_fft_run(s->fft, c->stream, spectra));
         ASD_TRY(ASD_LAUNCH(logmel_bands_k<T>, rows, BLOCK, (n_fft / 2 + 1) * sizeof(float),
-                           c->stream, a, s->t, n_fft, row, spectra));
+                           c->stream, a, s->mel.t, n_fft, row, spectra));
     }
     return ASD_OK;
 }
@@ -227,7 +190,7 @@ template <typename T> static asd_status run(const asd_call *c)
     a.hop                       = attr->hop_samples;
     a.rows                      = (int)asd_rows(c->y.shape);
     a.T_                        = (int)c->y.shape.d[1];
-    a.n_mels                    = (int)attr->n_mels;
+    a.floor                     = (float)attr->floor;
     if (a.rows == 0)
         return ASD_OK;
     if (s->fft)
@@ -248,99 +211,26 @@ extern "C" asd_status logmel_fwd_cuda(const asd_call *c)
     return c->x[0].dtype == ASD_I16 ? run<int16_t>(c) : run<float>(c);
 }
 
-/* Entries of the table of twiddle factors; fills it unless out is NULL. */
-template <int N> static size_t make_turns(float2 *out)
-{
-    if (out)
-        real_fft_table<N>(out);
-    return real_fft<N>::TABLE;
-}
-
-static size_t turns(const asd_logmel_attr *a, float2 *out)
-{
-    if (!asd_logmel_is_fused(a))
-        return 0;
-    switch (a->n_fft) {
-    case 64: return make_turns<64>(out);
-    case 128: return make_turns<128>(out);
-    case 256: return make_turns<256>(out);
-    case 512: return make_turns<512>(out);
-    case 1024: return make_turns<1024>(out);
-    case 2048: return make_turns<2048>(out);
-    default: return make_turns<4096>(out);
-    }
-}
-
-/* Where each table starts in one block of memory, in bytes. */
-struct logmel_layout {
-    size_t  window, turn, band, weight, end;
-    int64_t widest; /* band, in bins; at least 1 */
-};
-
-static size_t round_up(size_t bytes)
-{
-    return (bytes + 255) / 256 * 256;
-}
-
-static logmel_layout lay_out(const asd_logmel_attr *a, const asd_mel_band *band)
-{
-    logmel_layout l = {};
-    l.widest        = 1;
-    for (int64_t m = 0; m < a->n_mels; ++m)
-        l.widest = band[m].n > l.widest ? band[m].n : l.widest;
-    l.turn   = l.window + round_up((size_t)a->n_fft * sizeof(float));
-    l.band   = l.turn + round_up(turns(a, NULL) * sizeof(float2));
-    l.weight = l.band + round_up((size_t)a->n_mels * sizeof(int2));
-    l.end    = l.weight + round_up((size_t)(l.widest * a->n_mels) * sizeof(float));
-    return l;
-}
-
-/* out: logmel_layout.end zeroed bytes of host memory */
-static void make_tables(const asd_logmel_attr *a, int is_int16, const logmel_layout &l,
-                        const asd_mel_band *band, const float *weight, char *out)
-{
-    double scale = (is_int16 ? 0x1p-15 : 1) * (asd_logmel_is_fused(a) ? 0.5 : 1);
-    asd_logmel_window(a, scale, (float *)(out + l.window));
-    turns(a, (float2 *)(out + l.turn));
-    for (int64_t m = 0; m < a->n_mels; ++m) {
-        ((int2 *)(out + l.band))[m] = make_int2((int)band[m].first, (int)band[m].n);
-        for (int64_t i = 0; i < band[m].n; ++i)
-            ((float *)(out + l.weight))[i * a->n_mels + m] = weight[band[m].weight + i];
-    }
-}
-
-static asd_status upload(asd_call *c, logmel_state *s, const logmel_layout &l, const char *host)
-{
-    ASD_TRY(asd_gpu_alloc(s->gpu, l.end, "logmel's tables", "no option makes them smaller",
-                          &s->tables));
-    ASD_TRY(asd_stream_upload(c->stream, s->tables, host, l.end));
-    ASD_TRY(asd_stream_wait(c->stream));
-    s->t.window = (const float *)((char *)s->tables + l.window);
-    s->turn     = (const float2 *)((char *)s->tables + l.turn);
-    s->t.band   = (const int2 *)((char *)s->tables + l.band);
-    s->t.weight = (const float *)((char *)s->tables + l.weight);
-    return ASD_OK;
-}
-
 static asd_status prepare_tables(asd_call *c, logmel_state *s)
 {
     const asd_logmel_attr *a      = (const asd_logmel_attr *)c->attr;
+    int                    fused  = asd_logmel_is_fused(a);
+    double                 scale  = (c->x[0].dtype == ASD_I16 ? 0x1p-15 : 1) * (fused ? 0.5 : 1);
+    size_t                 n      = (size_t)asd_logmel_bands(a, NULL, NULL) + 1;
     asd_mel_band          *band   = (asd_mel_band *)malloc((size_t)a->n_mels * sizeof *band);
-    int64_t                n      = asd_logmel_bands(a, NULL, NULL);
-    float                 *weight = (float *)malloc((size_t)(n + 1) * sizeof *weight);
-    char                  *host   = NULL;
+    float                 *weight = (float *)malloc(n * sizeof *weight);
+    float                 *window = (float *)malloc((size_t)a->n_fft * sizeof *window);
     asd_status             st     = ASD_OK;
-    if (band && weight) {
+    if (band && weight && window) {
         asd_logmel_bands(a, band, weight);
-        logmel_layout l = lay_out(a, band);
-        if ((host = (char *)calloc(l.end, 1))) {
-            make_tables(a, c->x[0].dtype == ASD_I16, l, band, weight, host);
-            st = upload(c, s, l, host);
-        }
-    }
-    if (!host)
+        asd_logmel_window(a, scale, window);
+        st = mel_tables_new(&s->mel, c->stream, "logmel's tables", window, a->n_fft,
+                            fused ? mel_turns_for(a->n_fft) : mel_turns{0, NULL}, band, weight,
+                            a->n_mels);
+    } else {
         st = ASD_FAIL(ASD_E_OOM, "logmel: no memory for its tables");
-    free(host);
+    }
+    free(window);
     free(weight);
     free(band);
     return st;
@@ -359,9 +249,7 @@ extern "C" asd_status logmel_prepare_cuda(asd_call *c)
     logmel_state *s = (logmel_state *)calloc(1, sizeof *s);
     if (!s)
         return ASD_FAIL(ASD_E_OOM, "logmel: no memory for its state");
-    c->state   = s;
-    s->gpu     = asd_stream_gpu(c->stream);
-    s->t.floor = (float)a->floor;
+    c->state = s;
     ASD_TRY(prepare_tables(c, s));
     s->chunk_rows = asd_logmel_chunk_rows(a, rows);
     if (!asd_logmel_is_fused(a) && rows)
@@ -374,7 +262,7 @@ extern "C" void logmel_release_cuda(asd_call *c)
     logmel_state *s = (logmel_state *)c->state;
     if (s) {
         asd_fft_free(s->fft);
-        asd_gpu_free(s->gpu, s->tables);
+        mel_tables_free(&s->mel);
     }
     free(s);
     c->state = NULL;

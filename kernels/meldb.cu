@@ -4,9 +4,10 @@
  *   meldb_fwd_k    samples in, decibels out, mapping as in fbank.cu (any N of fft.cuh); a block
  *                  stays within a clip and leaves its largest and smallest value in scratch
  *   meldb_clamp_k  a block per 4096 values of a clip: finds the clip's extremes among those of its
- *                  blocks (126 of them for 10 s). Where the smallest is above the clamp, which is
- * so for most recordings (a clip below 20 dB has no value that far down), it reads nothing more;
- * else it raises what is below. Writes the rows of zeros behind. The largest of many is the same in
+ *                  blocks (126 of them for 10 s), raises what is below the clamp and writes the
+ *                  rows of zeros behind
+ * Where the smallest value is above the clamp, which is so for most recordings (a clip below 20 dB
+ * has no value that far down), the second reads nothing more. The largest of many is the same in
  * every order, so the bits do not depend on the blocks.
  *
  * Counted for 10 s clips of int16 in batches of 256, 64 bands = 256,256 frames of 512:
@@ -29,11 +30,6 @@
 #include <limits.h>
 
 enum { BLOCK = 128, CLAMP_VALUES = 4096 /* of a block of the second kernel */ };
-
-/* Two neighbouring samples, read at once. */
-template <typename T> struct alignas(2 * sizeof(T)) sample_pair {
-    T x, y;
-};
 
 struct extremes {
     float most, least;
@@ -187,24 +183,6 @@ extern "C" asd_status meldb_fwd_cuda(const asd_call *c)
     return c->x[0].dtype == ASD_I16 ? run<int16_t>(c) : run<float>(c);
 }
 
-static asd_status tables(asd_call *c, mel_state *s, const float *window, const asd_mel_band *band,
-                         const float *weight)
-{
-    const asd_meldb_attr *a    = (const asd_meldb_attr *)c->attr;
-    const char           *what = "meldb's tables";
-    switch (a->n_fft) {
-    case 64: return mel_tables_new<64>(s, c->stream, what, window, 64, band, weight, a->n_mels);
-    case 128: return mel_tables_new<128>(s, c->stream, what, window, 128, band, weight, a->n_mels);
-    case 256: return mel_tables_new<256>(s, c->stream, what, window, 256, band, weight, a->n_mels);
-    case 512: return mel_tables_new<512>(s, c->stream, what, window, 512, band, weight, a->n_mels);
-    case 1024:
-        return mel_tables_new<1024>(s, c->stream, what, window, 1024, band, weight, a->n_mels);
-    case 2048:
-        return mel_tables_new<2048>(s, c->stream, what, window, 2048, band, weight, a->n_mels);
-    default: return mel_tables_new<4096>(s, c->stream, what, window, 4096, band, weight, a->n_mels);
-    }
-}
-
 extern "C" asd_status meldb_prepare_cuda(asd_call *c)
 {
     const asd_meldb_attr *a    = (const asd_meldb_attr *)c->attr;
@@ -221,7 +199,8 @@ extern "C" asd_status meldb_prepare_cuda(asd_call *c)
     if (band && weight && window && s) {
         asd_meldb_window(a, c->x[0].dtype == ASD_I16 ? 0x1p-16 : 0.5, window);
         asd_meldb_bands(a, band, weight);
-        st = tables(c, s, window, band, weight);
+        st = mel_tables_new(s, c->stream, "meldb's tables", window, a->n_fft,
+                            mel_turns_for(a->n_fft), band, weight, a->n_mels);
     } else {
         st = ASD_FAIL(ASD_E_OOM, "meldb: no memory for its tables");
     }
@@ -233,6 +212,9 @@ extern "C" asd_status meldb_prepare_cuda(asd_call *c)
 
 extern "C" void meldb_release_cuda(asd_call *c)
 {
-    mel_tables_free((mel_state *)c->state);
+    mel_state *s = (mel_state *)c->state;
+    if (s)
+        mel_tables_free(s);
+    free(s);
     c->state = NULL;
 }
