@@ -250,6 +250,7 @@ int bench_kernels_main(int argc, char **argv);
 int bench_pipeline_main(int argc, char **argv);
 int bench_compare_main(int argc, char **argv);
 int bench_detectors_main(int argc, char **argv);
+int bench_encoder_main(int argc, char **argv);
 
 #ifdef __cplusplus
 }

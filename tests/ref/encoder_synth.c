@@ -79,6 +79,22 @@ static void fill_adapters(asd_params *p, const asd_encoder_desc *d)
         }
 }
 
+int64_t asd_synth_count(const encoder_name *n)
+{
+    return elements(n);
+}
+
+float *asd_synth_tensor(const asd_encoder_desc *d, const encoder_name *n)
+{
+    rule     r     = strcmp(d->kind, "beats") ? vit_rule(n) : beats_rule(n);
+    int64_t  count = elements(n);
+    uint64_t seed  = asd_synthetic_seed(n->core);
+    float   *x     = malloc((size_t)count * sizeof *x);
+    for (int64_t j = 0; j < count; ++j)
+        x[j] = (float)(r.add + r.factor * asd_synthetic_at(seed, j));
+    return x;
+}
+
 void asd_synth_weights(const asd_encoder_desc *d, asd_params *p)
 {
     encoder_names l     = {0};
@@ -95,13 +111,8 @@ void asd_synth_weights(const asd_encoder_desc *d, asd_params *p)
             continue; /* layer 0 has filled the one table */
         if (asd_params_find(p, n->param) < 0)
             continue; /* a classifier that this tape has not */
-        rule     r     = strcmp(d->kind, "beats") ? vit_rule(n) : beats_rule(n);
-        int64_t  count = elements(n);
-        uint64_t seed  = asd_synthetic_seed(n->core);
-        float   *x     = malloc((size_t)count * sizeof *x);
-        for (int64_t j = 0; j < count; ++j)
-            x[j] = (float)(r.add + r.factor * asd_synthetic_at(seed, j));
-        encoder_put(p, n, x, count);
+        float *x = asd_synth_tensor(d, n);
+        encoder_put(p, n, x, elements(n));
         free(x);
     }
     fill_adapters(p, d);

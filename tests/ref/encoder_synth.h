@@ -5,6 +5,10 @@
 
 #include "models/parts.h"
 
+/* One tensor in its file's layout, asd_synth_count elements; free it. Copies of BEATs' table of
+ * places have layer 0's name. */
+float  *asd_synth_tensor(const asd_encoder_desc *d, const encoder_name *n);
+int64_t asd_synth_count(const encoder_name *n);
 /* Fills a store that was recorded from this description. */
 void asd_synth_weights(const asd_encoder_desc *d, asd_params *p);
 /* An encoder of the kind, full size, with such weights; d NULL: the kind's default. */
