@@ -186,7 +186,7 @@ static void test_weights_text(void **state)
                                         "model (19 tensors, ",
                                         "  transposed",
                                         " F32   [4,3]\n",
-                                        "model._ema (1 tensors, 6 elements), beside"};
+                                        "model._ema (1 tensor, 6 elements), beside"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; ++i)
         if (!strstr(out, lines[i]))
             fail_msg("no \"%s\" in %s", lines[i], out);

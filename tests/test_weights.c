@@ -7,6 +7,7 @@
 #include "weights_writer.h"
 
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *at(const char *name)
@@ -358,6 +359,23 @@ static void test_not_finite(void **state)
     assert_fails(asd_weight_read(&w, &u, x), ASD_E_DATA, "tensor u: element 2 is nan");
 }
 
+/* What is no file at all. */
+static void test_no_file(void **state)
+{
+    (void)state;
+    asd_weights w;
+    assert_fails(asd_weights_open("/nonexistent.pt", &w), ASD_E_DATA, "/nonexistent.pt");
+    asd_weights_close(&w);
+    assert_fails(asd_weights_open("/", &w), ASD_E_DATA, "not a file");
+    asd_weights_close(&w);
+    assert_int_equal(mkfifo(at("pipe"), 0600), 0);
+    assert_fails(asd_weights_open(at("pipe"), &w), ASD_E_DATA, "not a file");
+    asd_weights_close(&w);
+    assert_ok(asd_write_file(at("empty"), "", 0));
+    assert_fails(asd_weights_open(at("empty"), &w), ASD_E_DATA, "it is empty");
+    asd_weights_close(&w);
+}
+
 static void test_hash(void **state)
 {
     (void)state;
@@ -378,6 +396,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("weights/made/2500-tensors", test_many),
     ASD_CASE("weights/read/every-half", test_halves),
     ASD_CASE("weights/read/not-finite", test_not_finite),
+    ASD_CASE("weights/open/no-file", test_no_file),
     ASD_CASE("weights/hash/known-answer", test_hash),
 };
 ASD_TEST_MAIN(cases)

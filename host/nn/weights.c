@@ -194,7 +194,7 @@ static asd_status read_any(asd_weights *w, int check)
 static asd_status map_file(asd_weights *w)
 {
     struct stat info = {0};
-    int         fd   = open(w->path, O_RDONLY | O_CLOEXEC);
+    int         fd   = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* no wait for a pipe */
     if (fd < 0)
         return ASD_FAIL(errno == ENOENT ? ASD_E_DATA : ASD_E_IO, "%s: cannot read: %s", w->path,
                         strerror(errno));

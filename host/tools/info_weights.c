@@ -28,26 +28,36 @@ static json_t *describe_setting(const asd_weights_meta *m)
                : json_real(m->number);
 }
 
-static int64_t elements_in(const asd_weights *w, const char *where, int64_t *n)
+/* The tensors from `first` on that lie in the same dictionary, up to the next that does not. */
+static int64_t run_of(const asd_weights *w, int64_t first, int64_t *elements)
 {
-    int64_t sum = *n = 0;
+    int64_t i = first;
+    for (*elements = 0; i < w->n && !strcmp(w->tensor[i].where, w->tensor[first].where); ++i)
+        *elements += asd_weight_count(&w->tensor[i]);
+    return i - first;
+}
+
+static int64_t count_root(const asd_weights *w, int64_t *elements)
+{
+    int64_t n = 0;
+    *elements = 0;
     for (int64_t i = 0; i < w->n; ++i)
-        if (!strcmp(w->tensor[i].where, where)) {
-            sum += asd_weight_count(&w->tensor[i]);
-            ++*n;
+        if (!strcmp(w->tensor[i].where, w->root)) {
+            *elements += asd_weight_count(&w->tensor[i]);
+            ++n;
         }
-    return sum;
+    return n;
 }
 
 static asd_status print_json(const asd_weights *w, const char *hash, FILE *out)
 {
     json_t *tensors = json_array(), *settings = json_object();
-    int64_t n;
+    int64_t elements;
     for (int64_t i = 0; i < w->n; ++i)
         json_array_append_new(tensors, describe_tensor(&w->tensor[i]));
     for (int64_t i = 0; i < w->n_meta; ++i)
         json_object_set_new(settings, w->meta[i].key, describe_setting(&w->meta[i]));
-    const int64_t elements = elements_in(w, w->root, &n);
+    const int64_t n = count_root(w, &elements);
     json_t       *root =
         json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:o, s:o}", "schema", "asd.weights/1",
                   "file", w->path, "format", w->format, "bytes", (json_int_t)w->map_bytes, "sha256",
@@ -87,24 +97,34 @@ static void print_setting(const asd_weights_meta *m, FILE *out)
     fputc('\n', out);
 }
 
-/* The state dictionary first, what lies beside it after. */
-static void print_tensors(const asd_weights *w, int in_root, FILE *out)
+static void print_tensor(const asd_weight *t, FILE *out)
 {
-    const char *where = NULL;
-    char        shape[160];
-    for (int64_t i = 0; i < w->n; ++i) {
-        const asd_weight *t = &w->tensor[i];
-        int64_t           n;
-        if ((strcmp(t->where, w->root) == 0) != in_root)
+    char shape[160];
+    fprintf(out, "  %-60s %-5s %s\n", t->name, asd_wdtype_name(t->dtype),
+            asd_weight_shape_text(t, shape, sizeof shape));
+}
+
+static void print_head(const char *where, int64_t n, int64_t elements, const char *more, FILE *out)
+{
+    fprintf(out, "%s (%" PRId64 " tensor%s, %" PRId64 " elements)%s\n", *where ? where : "tensors",
+            n, n == 1 ? "" : "s", elements, more);
+}
+
+/* The state dictionary first, what lies beside it after. */
+static void print_tensors(const asd_weights *w, FILE *out)
+{
+    int64_t elements, n = count_root(w, &elements);
+    print_head(w->root, n, elements, "", out);
+    for (int64_t i = 0; i < w->n; ++i)
+        if (!strcmp(w->tensor[i].where, w->root))
+            print_tensor(&w->tensor[i], out);
+    for (int64_t i = 0; i < w->n; i += n) {
+        n = run_of(w, i, &elements);
+        if (!strcmp(w->tensor[i].where, w->root))
             continue;
-        if (!where || strcmp(where, t->where)) {
-            const int64_t elements = elements_in(w, where = t->where, &n);
-            fprintf(out, "%s (%" PRId64 " tensors, %" PRId64 " elements)%s\n",
-                    *where ? where : "tensors", n, elements,
-                    in_root ? "" : ", beside the state dictionary");
-        }
-        fprintf(out, "  %-60s %-5s %s\n", t->name, asd_wdtype_name(t->dtype),
-                asd_weight_shape_text(t, shape, sizeof shape));
+        print_head(w->tensor[i].where, n, elements, ", beside the state dictionary", out);
+        for (int64_t k = i; k < i + n; ++k)
+            print_tensor(&w->tensor[k], out);
     }
 }
 
@@ -124,8 +144,7 @@ asd_status info_weights(const char *path, int json, FILE *out)
             fputs("settings\n", out);
         for (int64_t i = 0; i < w.n_meta; ++i)
             print_setting(&w.meta[i], out);
-        print_tensors(&w, 1, out);
-        print_tensors(&w, 0, out);
+        print_tensors(&w, out);
         if (ferror(out))
             st = ASD_FAIL(ASD_E_IO, "cannot write the result");
     }
