@@ -6,6 +6,7 @@
 
 #include "audio/channels.h"
 #include "audio/level.h"
+#include "models/encoder.h"
 #include "nn/front_end.h"
 #include "nn/plan.h"
 
@@ -201,10 +202,35 @@ static void test_text(void **state)
     assert_true(n < ASD_FRONT_END_TEXT - 1 && text[n - 1] == '}');
 }
 
+/* An encoder's key holds the text of what it hears. */
+static void test_encoder_key(void **state)
+{
+    (void)state;
+    static const char *const kind[] = {"beats", "eat", "dasheng"};
+    for (int i = 0; i < 3; ++i) {
+        asd_encoder   *e;
+        asd_front_end  f = asd_front_ends[i];
+        char           text[ASD_FRONT_END_TEXT];
+        asd_fbank_attr attr;
+        assert_ok(asd_encoder_random(kind[i], 1, 1, &e));
+        if (f.fbank) {
+            attr        = *f.fbank;
+            attr.frames = asd_encoder_describe(e)->frames;
+            asd_front_end_fbank(&attr, text);
+        } else {
+            asd_front_end_meldb(f.meldb, text);
+        }
+        if (!strstr(asd_encoder_key(e), text))
+            fail_msg("%s: key %s lacks %s", kind[i], asd_encoder_key(e), text);
+        asd_encoder_close(e);
+    }
+}
+
 static const struct CMUnitTest cases[] = {
     ASD_CASE("front_end/encoders/pinned-numbers", test_pins),
     ASD_CASE("front_end/channels/pinned-numbers", test_channel_pins),
     ASD_CASE("front_end/find/version", test_find),
     ASD_CASE("front_end/text/canonical", test_text),
+    ASD_CASE("front_end/encoders/key", test_encoder_key),
 };
 ASD_TEST_MAIN(cases)

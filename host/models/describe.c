@@ -1,6 +1,8 @@
 /* describe.c - what a description says about clips: frames, tokens, shortest and longest. */
 #include "models/parts.h"
 
+#include "nn/front_end.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -100,11 +102,14 @@ int64_t asd_encoder_valid_tokens(const asd_encoder_desc *d, int64_t S, int64_t v
 void encoder_make_key(asd_encoder *e)
 {
     const asd_encoder_desc *d = &e->d;
+    char                    front[ASD_FRONT_END_TEXT];
+    asd_fbank_attr          fbank = encoder_fbank_attr(d, d->frames);
+    asd_meldb_attr          meldb = encoder_meldb_attr(d, d->frames);
     snprintf(e->key, sizeof e->key,
-             "encoder=%s depth=%d dim=%lld front=%s/1 mels=%lld mean=%.9g divisor=%.9g frames=%lld "
-             "multiple=%lld tail=%s weights=%s",
-             d->kind, d->depth, (long long)d->dim,
-             d->front == ASD_FRONT_MELDB ? "mel-db" : "kaldi-fbank", (long long)d->n_mels, d->mean,
-             d->divisor, (long long)d->frames, (long long)d->frames_multiple,
+             "encoder=%s depth=%d dim=%lld front=%s multiple=%lld tail=%s weights=%s", d->kind,
+             d->depth, (long long)d->dim,
+             d->front == ASD_FRONT_MELDB ? asd_front_end_meldb(&meldb, front)
+                                         : asd_front_end_fbank(&fbank, front),
+             (long long)d->frames_multiple,
              d->chunk_tokens ? (d->chunk_tail == ASD_TAIL_PAD ? "pad" : "short") : "none", e->hash);
 }

@@ -27,7 +27,7 @@
 
 enum { ASD_ENCODER_RATE_HZ = 16000, ASD_ENCODER_MAX_DEPTH = 48 };
 
-/* Front-ends. The number behind the slash in asd_encoder_key is raised when their bits change. */
+/* Front-ends; their versions are nn/front_end.h's. */
 enum { ASD_FRONT_FBANK, ASD_FRONT_MELDB };
 /* What stands for the place of a token. */
 enum { ASD_POS_SINCOS, ASD_POS_LEARNED, ASD_POS_CONV };

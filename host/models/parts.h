@@ -81,7 +81,7 @@ int encoder_file_depth(const encoder_file *f, const char *before, const char *be
 struct asd_encoder {
     asd_encoder_desc d;
     asd_params       params;
-    char             hash[512], key[1024];
+    char             hash[512], key[1280];
     int              planned; /* weights may not change any more */
     uint64_t         seed;
 };
@@ -93,6 +93,9 @@ float *encoder_place(const asd_params *p, const encoder_name *n);
 /* Copies a tensor in the file's layout there; rows: of a NAME_SHORT tensor. */
 void encoder_put(const asd_params *p, const encoder_name *n, const float *data, int64_t count);
 void encoder_make_key(asd_encoder *e);
+/* The front-end's settings, record.c. frames: of the op's attribute. */
+asd_fbank_attr encoder_fbank_attr(const asd_encoder_desc *d, int64_t frames);
+asd_meldb_attr encoder_meldb_attr(const asd_encoder_desc *d, int64_t frames);
 /* What every random or missing table is set to: EAT's places. */
 void encoder_fill_places(asd_encoder *e);
 

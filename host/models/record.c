@@ -3,27 +3,35 @@
 
 #include <stdlib.h>
 
+asd_fbank_attr encoder_fbank_attr(const asd_encoder_desc *d, int64_t frames)
+{
+    return (asd_fbank_attr){.window   = d->window,
+                            .in_scale = d->in_scale,
+                            .n_mels   = d->n_mels,
+                            .mean     = d->mean,
+                            .divisor  = d->divisor,
+                            .frames   = frames};
+}
+
+asd_meldb_attr encoder_meldb_attr(const asd_encoder_desc *d, int64_t frames)
+{
+    return (asd_meldb_attr){.n_fft       = 512,
+                            .hop_samples = 160,
+                            .n_mels      = d->n_mels,
+                            .fmin_hz     = 0,
+                            .fmax_hz     = 8000,
+                            .top_db      = 120,
+                            .frames      = frames};
+}
+
 static asd_val front(const encoder_tape *e, asd_encoder_graph *g, int64_t frames)
 {
     const asd_encoder_desc *d = e->d;
-    if (d->front == ASD_FRONT_FBANK) {
-        asd_fbank_attr attr = {.window   = d->window,
-                               .in_scale = d->in_scale,
-                               .n_mels   = d->n_mels,
-                               .mean     = d->mean,
-                               .divisor  = d->divisor,
-                               .frames   = d->frames || d->frames_multiple ? frames : 0};
-        return asd_fbank(e->t, g->samples, attr);
-    }
-    asd_meldb_attr  attr  = {.n_fft       = 512,
-                             .hop_samples = 160,
-                             .n_mels      = d->n_mels,
-                             .fmin_hz     = 0,
-                             .fmax_hz     = 8000,
-                             .top_db      = 120,
-                             .frames      = frames};
+    if (d->front == ASD_FRONT_FBANK)
+        return asd_fbank(e->t, g->samples,
+                         encoder_fbank_attr(d, d->frames || d->frames_multiple ? frames : 0));
     asd_affine_attr norm  = {d->norm_in_eps};
-    asd_val         in[5] = {asd_meldb(e->t, g->samples, attr)};
+    asd_val         in[5] = {asd_meldb(e->t, g->samples, encoder_meldb_attr(d, frames))};
     asd_shape       F     = ASD_SHAPE1(d->n_mels);
     in[1]                 = encoder_param(e, "mels.weight", F, ASD_INIT_ONE, 0);
     in[2]                 = encoder_param(e, "mels.bias", F, ASD_INIT_ZERO, 0);
