@@ -131,7 +131,7 @@ def capture(torch, run):
 def main():
     p = argparse.ArgumentParser()
     for name, kind in (("file", str), ("kind", str), ("heads", int), ("alpha", float), ("eps", float),
-                       ("max-distance", int), ("chunk", int), ("calls", int), ("threads", int),
+                       ("max-distance", int), ("chunk", int), ("frames", int), ("calls", int), ("threads", int),
                        ("device", str), ("precision", str)):
         p.add_argument("--" + name, type=kind, required=True)
     a = p.parse_args()
@@ -145,7 +145,7 @@ def main():
         torch.set_num_threads(a.threads)
     data = read(a.file, np)
     kind = torch.bfloat16 if a.precision == "bf16" else torch.float32
-    features = torch.from_numpy(data.pop("features")).to(a.device, kind)
+    features = torch.from_numpy(data.pop("features")[:, :a.frames]).to(a.device, kind)
     want = torch.from_numpy(data.pop("embedding"))
     weights = {k: torch.from_numpy(v).to(a.device) for k, v in data.items()}
     with torch.inference_mode():

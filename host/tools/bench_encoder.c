@@ -245,11 +245,11 @@ static asd_status time_peer(bench *b)
     ASD_GO(done, st, write_for_peer(b, file));
     snprintf(line, sizeof line,
              "%s %s --file %s --kind %s --heads %lld --alpha %.9g --eps %.9g --max-distance %lld "
-             "--chunk %lld --calls %lld --threads %d --device %s --precision %s",
+             "--chunk %lld --frames %lld --calls %lld --threads %d --device %s --precision %s",
              python, q_script, q_file, d->kind, (long long)d->heads, (double)d->skip_alpha,
              (double)d->eps, (long long)d->max_distance, (long long)d->chunk_tokens,
-             (long long)b->a->calls, asd_par_threads(), b->stream ? "cuda" : "cpu",
-             b->a->precision ? "bf16" : "fp32");
+             (long long)(b->g.P / asd_encoder_bands(d) * d->patch_t), (long long)b->a->calls,
+             asd_par_threads(), b->stream ? "cuda" : "cpu", b->a->precision ? "bf16" : "fp32");
     FILE *in = popen(line, "r");
     if (!in) {
         st = ASD_FAIL(ASD_E_IO, "cannot start %s", b->a->python);
