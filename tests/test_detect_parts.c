@@ -3,6 +3,7 @@
  */
 #include "harness.h"
 
+#include "base/file.h"
 #include "base/rng.h"
 #include "detect/basis.h"
 #include "detect/kmeans.h"
@@ -484,7 +485,74 @@ static void test_change_point(void **state)
     }
 }
 
+/* --- golden/detect.txt: scikit-learn and NumPy --- */
+
+static double number(char **p)
+{
+    char  *end;
+    double v = strtod(*p, &end);
+    assert_true(end > *p);
+    *p = end;
+    return v;
+}
+
+static void golden_scores(const char *text, const asd_train_rows *t, const asd_clip_rows *test,
+                          double *score)
+{
+    static double loo[200];
+    asd_pipeline  p;
+    assert_ok(asd_pipeline_parse(text, &p));
+    assert_ok(asd_pipeline_fit(&p, t, "golden", loo));
+    assert_ok(asd_pipeline_score(&p, test, NULL, "golden", score));
+    asd_pipeline_clear(&p);
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    enum { GN = 40, GM = 6, GD = 9 };
+    float         rows[GN * GD], tests[GM * GD];
+    double        want[GM][5], got[3][2 * GM], rho;
+    unsigned char target[GN];
+    char          path[4096], *text, *p;
+    size_t        size;
+    snprintf(path, sizeof path, "%s/tests/golden/detect.txt", asd_test_source());
+    assert_ok(asd_read_file(path, 1 << 20, &text, &size));
+    p = strchr(text, '\n');
+    assert_int_equal((int)number(&p), GN);
+    assert_int_equal((int)number(&p), GM);
+    assert_int_equal((int)number(&p), GD);
+    double shrinkage = number(&p);
+    for (int i = 0; i < GN; ++i) {
+        target[i] = (unsigned char)number(&p);
+        for (int d = 0; d < GD; ++d)
+            rows[i * GD + d] = (float)number(&p);
+    }
+    for (int i = 0; i < GM; ++i) {
+        for (int d = 0; d < GD; ++d)
+            tests[i * GD + d] = (float)number(&p);
+        for (int k = 0; k < 5; ++k)
+            want[i][k] = number(&p);
+    }
+    free(text);
+    asd_clip_rows  y = {tests, GM, 1, GD, NULL};
+    asd_train_rows t = {
+        .stream = {{rows, GN, 1, GD, NULL}}, .n = GN, .n_streams = 1, .is_target = target};
+    asd_basis b;
+    assert_ok(
+        asd_basis_ledoit_wolf(&b, rows, GN, GD, target, ASD_CENTRE_DOMAIN, "golden", &rho, NULL));
+    assert_near(rho, shrinkage, 1e-12);
+    asd_basis_clear(&b);
+    golden_scores("a = x | mahalanobis(cov=ledoit_wolf)", &t, &y, got[0]);
+    golden_scores("a = x | mahalanobis(k=6, weight=9)", &t, &y, got[1]);
+    golden_scores("a = x | knn(3)", &t, &y, got[2]);
+    for (int i = 0; i < GM; ++i)
+        for (int k = 0; k < 5; ++k)
+            assert_near(got[k / 2][2 * i + k % 2], want[i][k], 1e-10 * (1 + want[i][k]));
+}
+
 static const struct CMUnitTest cases[] = {
+    ASD_CASE("detect/golden/scikit-learn", test_golden),
     ASD_CASE("detect/local_density/definition", test_density),
     ASD_CASE("detect/boundary/one-cluster", test_one_cluster),
     ASD_CASE("detect/boundary/domain-channel", test_domain_channel),

@@ -3,6 +3,7 @@
  */
 #include "harness.h"
 
+#include "audio/level.h"
 #include "base/file.h"
 #include "base/rng.h"
 #include "data/embed_h5.h"
@@ -46,6 +47,20 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const named *)a)->name, ((const named *)b)->name);
 }
 
+/* What asd-embed writes about a stream of the recipe, as far as scoring looks at it. */
+static void material_of(const char *stream, char *out, size_t size)
+{
+    if (!strcmp(stream, "level"))
+        snprintf(out, size, "{\"features\":\"%s\",\"length\":\"whole\",\"rate_hz\":16000}",
+                 ASD_LEVEL_VERSION);
+    else
+        snprintf(out, size,
+                 "{\"channel\":{\"kind\":\"%s\"},\"encoder\":{\"kind\":\"beats\","
+                 "\"weights\":\"ab\"},\"layer\":%d,\"length\":\"whole\",\"pool\":\"%s\"}",
+                 strstr(stream, "far") ? "far" : "near", strstr(stream, "5") ? 5 : 12,
+                 strstr(stream, "time") ? "time" : "mean");
+}
+
 /* Clips of one machine, whose names alone are looked at, and a file of embeddings a stream. */
 static void make(const char *root, int opaque, const char *without)
 {
@@ -73,8 +88,10 @@ static void make(const char *root, int opaque, const char *without)
         static float   x[N_CLIPS * ROWS * D];
         static int64_t n_samples[N_CLIPS], n_rows[N_CLIPS];
         char          *clip[N_CLIPS], *audio[N_CLIPS], key[] = "0123456789abcdef0123456789abcdef";
+        char           material[300];
         if (without && !strcmp(streams[s], without))
             continue;
+        material_of(streams[s], material, sizeof material);
         for (int i = 0; i < N_CLIPS; ++i) {
             asd_rng r;
             asd_rng_init(&r, 4, ASD_RNG_TEST, (uint64_t)list[i].clip, (uint64_t)s);
@@ -96,7 +113,7 @@ static void make(const char *root, int opaque, const char *without)
                             .n_rows       = many ? n_rows : NULL,
                             .audio        = audio,
                             .key          = key,
-                            .key_material = "{}"};
+                            .key_material = material};
         snprintf(path, sizeof path, "%s/run/embed/%s.h5", root, streams[s]);
         assert_ok(asd_embed_save(path, &e));
     }
@@ -228,6 +245,29 @@ static void test_refused(void **state)
     assert_fails(run(less, NULL, NULL, NULL), ASD_E_DATA, "embed/near5.h5 is not there");
     assert_fails(run(more, NULL, NULL, NULL), ASD_E_DATA, "fan/test/section_00_9999.wav");
     assert_fails(run(root, NULL, "section_00_9999.wav", NULL), ASD_E_DATA, "no test clip of that");
+    assert_fails(run(root, "embed.length=first", NULL, NULL), ASD_E_DATA,
+                 "made with length \"whole\", stream near of the recipe says \"first 10 s\"");
+    assert_fails(run(root, "embed.streams=[\"near = beats(layer=4)\"]", NULL, NULL), ASD_E_CONFIG,
+                 "no stream \"far\"");
+    assert_fails(run(root, "embed.streams+=[near = beats()]", NULL, NULL), ASD_E_CONFIG, "near");
+    static const struct {
+        const char *stream, *message;
+    } stale[] = {
+        {"beats(channel=far)", "made with channel {\"kind\":\"near\"}"},
+        {"beats(layer=4)", "made with layer 12, stream near of the recipe says 4"},
+        {"beats(pool=gem)", "made with pool \"mean\""},
+        {"eat()", "made with encoder \"beats\""},
+        {"tiny_beats()", "made with weights ab"},
+    };
+    for (size_t i = 0; i < sizeof stale / sizeof *stale; ++i) {
+        char set[400];
+        snprintf(set, sizeof set,
+                 "embed.streams=[\"near = %s\", \"far = beats(channel=far)\", \"near5 = "
+                 "beats(layer=5)\", \"near_time = beats(pool=time)\", \"far_time = "
+                 "beats(channel=far, pool=time)\", level = level()]",
+                 stale[i].stream);
+        assert_fails(run(root, set, NULL, NULL), ASD_E_DATA, stale[i].message);
+    }
     assert_fails(run(root, "score.detectors=[base = nearby | knn]", NULL, NULL), ASD_E_CONFIG,
                  "no stream \"nearby\"");
     assert_fails(run(root, "score.detectors=[mse]", NULL, NULL), ASD_E_CONFIG, "want LABEL");

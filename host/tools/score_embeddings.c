@@ -13,6 +13,8 @@
 #include "data/embed_h5.h"
 #include "detect/embedding.h"
 #include "score/normalise.h"
+#include "tools/embed_cmd.h"
+#include "tools/score_stream.h"
 #include "tools/train_run.h"
 
 #include <math.h>
@@ -25,7 +27,7 @@
 enum { WHOLE_BYTES = 1 << 30 };
 
 typedef struct stream_file {
-    char           *name;
+    char           *name;  /* of embed_run.parsed */
     asd_embeddings  whole; /* N 0: not read whole */
     asd_embed_file *file;  /* NULL: read whole */
 } stream_file;
@@ -34,6 +36,7 @@ typedef struct embed_run {
     const asd_recipe *recipe;
     char              folder[PATH_MAX]; /* RUN */
     asd_dataset       data;
+    asd_embed_stream *parsed; /* (n_streams) */
     stream_file      *stream; /* (n_streams) */
     int64_t           n_streams, n_pipelines;
     asd_pipeline     *pipeline;
@@ -54,14 +57,7 @@ typedef struct clip_group {
 
 /* --- streams --- */
 
-/* "near" of "near = beats(...)": all that scoring needs to know of a stream. */
-static char *stream_name(const char *text)
-{
-    text += strspn(text, " \t");
-    return strndup(text, strcspn(text, " \t="));
-}
-
-static asd_status open_stream(const embed_run *r, stream_file *s)
+static asd_status open_stream(const embed_run *r, const asd_embed_stream *parsed, stream_file *s)
 {
     char path[PATH_MAX];
     ASD_TRY(asd_path(path, "%s/embed/%s.h5", r->folder, s->name));
@@ -71,8 +67,9 @@ static asd_status open_stream(const embed_run *r, stream_file *s)
             "%s is not there, or not finished: embed first with `asd-embed %s --run %s`", path,
             r->recipe->path, r->folder);
     ASD_TRY(asd_embed_open(path, &s->file));
-    const asd_embeddings *head  = asd_embed_head(s->file);
-    int64_t               bytes = head->N * head->rows * head->D * (int64_t)sizeof(float);
+    const asd_embeddings *head = asd_embed_head(s->file);
+    ASD_TRY(score_check_stream(parsed, path, head->key_material));
+    int64_t bytes = head->N * head->rows * head->D * (int64_t)sizeof(float);
     if (bytes > WHOLE_BYTES)
         return ASD_OK;
     asd_embed_close(s->file);
@@ -85,18 +82,10 @@ static const asd_embeddings *head_of(const stream_file *s)
     return s->file ? asd_embed_head(s->file) : &s->whole;
 }
 
-/* "fan/test/x.wav": the last three parts of the path, with the machine's name first. */
-static asd_status name_in_file(const asd_machine *m, const asd_clip *c, char name[PATH_MAX])
-{
-    char folder[PATH_MAX];
-    ASD_TRY(asd_path(folder, "%.*s", (int)(strlen(c->path) - strlen(asd_base_name(c->path)) - 1),
-                     c->path));
-    return asd_path(name, "%s/%s/%s", m->name, asd_base_name(folder), c->name);
-}
-
 /* The rows of n clips. *x: x->x and x->length owned through own and length. */
-static asd_status read_rows(stream_file *s, const clip_group *g, const asd_clip *const *clip,
-                            int64_t n, float **own, int64_t **length, asd_clip_rows *x)
+static asd_status read_rows(stream_file *s, const clip_group *g, const char *split,
+                            const asd_clip *const *clip, int64_t n, float **own, int64_t **length,
+                            asd_clip_rows *x)
 {
     const asd_embeddings *head  = head_of(s);
     int64_t               width = head->rows * head->D;
@@ -108,7 +97,7 @@ static asd_status read_rows(stream_file *s, const clip_group *g, const asd_clip 
     for (int64_t i = 0; i < n; ++i) {
         char    name[PATH_MAX];
         int64_t row;
-        ASD_TRY(name_in_file(g->machine, clip[i], name));
+        ASD_TRY(asd_path(name, "%s/%s/%s", g->machine->name, split, clip[i]->name));
         ASD_TRY(asd_embeddings_find(head, name, &row));
         (*length)[i] = head->n_rows ? head->n_rows[row] : head->rows;
         if (s->file)
@@ -174,9 +163,11 @@ static void rows_clear(group_rows *r)
     free(r->name);
 }
 
-static asd_status read_group(embed_run *r, const asd_pipeline *p, const clip_group *g,
-                             const asd_clip *const *clip, int64_t n, group_rows *out)
+static asd_status read_group(embed_run *r, const asd_pipeline *p, const clip_group *g, int test,
+                             group_rows *out)
 {
+    const asd_clip *const *clip = test ? g->test : g->train;
+    int64_t                n    = test ? g->n_test : g->n_train;
     memset(out, 0, sizeof *out);
     if (!(out->name = malloc((size_t)(n + 1) * sizeof *out->name)))
         return ASD_FAIL(ASD_E_OOM, "%s: no memory for names", g->key);
@@ -186,7 +177,8 @@ static asd_status read_group(embed_run *r, const asd_pipeline *p, const clip_gro
         int64_t s = 0;
         while (strcmp(r->stream[s].name, p->stream[i]))
             ++s; /* asd_pipelines_parse has found it */
-        ASD_TRY(read_rows(&r->stream[s], g, clip, n, &out->own[i], &out->length[i], &out->x[i]));
+        ASD_TRY(read_rows(&r->stream[s], g, test ? "test" : "train", clip, n, &out->own[i],
+                          &out->length[i], &out->x[i]));
     }
     return ASD_OK;
 }
@@ -202,10 +194,10 @@ static asd_status run_pipeline(embed_run *r, const clip_group *g, asd_pipeline *
     asd_normaliser z = {0};
     char           what[512];
     snprintf(what, sizeof what, "%s, %s", g->key, p->label);
-    asd_status st = loo && score ? read_group(r, p, g, g->train, g->n_train, &train)
+    asd_status st = loo && score ? read_group(r, p, g, 0, &train)
                                  : ASD_FAIL(ASD_E_OOM, "%s: no memory for scores", what);
     if (!st)
-        st = read_group(r, p, g, g->test, g->n_test, &test);
+        st = read_group(r, p, g, 1, &test);
     asd_train_rows rows = {.n_streams = p->n_streams,
                            .n         = g->n_train,
                            .is_target = g->is_target,
@@ -320,11 +312,11 @@ static asd_status open_recipe(embed_run *r)
     asd_status st          = names && labels && r->stream && r->weight
                                  ? ASD_OK
                                  : ASD_FAIL(ASD_E_OOM, "no memory for streams");
-    for (; !st && r->n_streams < cfg->embed_streams.n; ++r->n_streams) {
-        r->stream[r->n_streams].name = stream_name(cfg->embed_streams.item[r->n_streams]);
-        if (!(names[r->n_streams] = r->stream[r->n_streams].name))
-            st = ASD_FAIL(ASD_E_OOM, "no memory for streams");
-    }
+    if (!st)
+        st = asd_embed_streams_parse(cfg->embed_streams.item, cfg->embed_streams.n,
+                                     cfg->embed_length, embed_encoder_names(), &r->parsed);
+    for (; !st && r->n_streams < cfg->embed_streams.n; ++r->n_streams)
+        names[r->n_streams] = r->stream[r->n_streams].name = r->parsed[r->n_streams].name;
     if (!st)
         st = asd_pipelines_parse(list->item, list->n, names, r->n_streams, &r->pipeline);
     r->n_pipelines = st ? 0 : list->n;
@@ -348,7 +340,7 @@ static asd_status open_streams(embed_run *r)
             for (int i = 0; i < r->pipeline[k].n_streams; ++i)
                 used |= !strcmp(r->pipeline[k].stream[i], r->stream[s].name);
         if (used)
-            ASD_TRY(open_stream(r, &r->stream[s]));
+            ASD_TRY(open_stream(r, &r->parsed[s], &r->stream[s]));
     }
     return ASD_OK;
 }
@@ -356,12 +348,12 @@ static asd_status open_streams(embed_run *r)
 static void close_run(embed_run *r)
 {
     for (int64_t i = 0; i < r->n_streams; ++i) {
-        free(r->stream[i].name);
         asd_embeddings_clear(&r->stream[i].whole);
         asd_embed_close(r->stream[i].file);
     }
     for (int64_t i = 0; i < r->n_pipelines; ++i)
         asd_pipeline_clear(&r->pipeline[i]);
+    asd_embed_streams_free(r->parsed, r->n_streams);
     free(r->stream);
     free(r->pipeline);
     free(r->weight);

@@ -1,0 +1,12 @@
+/* score_stream.h - is an embedding file what the recipe's stream says now? */
+#ifndef ASD_TOOLS_SCORE_STREAM_H
+#define ASD_TOOLS_SCORE_STREAM_H
+
+#include "data/streams.h"
+
+/* material: of the file at `path` (embed_key.h). ASD_E_DATA names what it was made with and what
+ * the recipe says: encoder, channel, layer, pool or length. Which weights an encoder had is
+ * asd-embed's to compare, and `layer=last` fits any layer: the depth is not known here. */
+asd_status score_check_stream(const asd_embed_stream *s, const char *path, const char *material);
+
+#endif
