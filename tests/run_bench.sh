@@ -120,5 +120,18 @@ run 4 kernels --device cuda:99
 run 0 --help
 says out kernels
 
+# --- detectors ---
+small=(detectors --rows 60 --tests 20 --columns 12 --seconds 0.01 -j 1)
+run 0 "${small[@]}"
+for detector in mahalanobis ledoit_wolf knn; do says out "$detector "; done
+run 0 "${small[@]}" --json
+if [ "$(grep -c '"schema":"asd.bench.detectors/1"' "$work/out")" = 3 ]; then ok; else bad "not three lines of JSON"; fi
+run 1 "${small[@]}" --python /nonexistent/python
+says err "bench/peers/detectors.py: failed"
+if python3 -c 'import numpy, scipy.linalg' 2>/dev/null; then
+    run 0 "${small[@]}" --python python3
+    says out 'scores within'
+fi
+
 printf '%d passed, %d failed\n' $passed $failed
 [ $failed = 0 ]

@@ -168,8 +168,9 @@ void asd_detectors_list(FILE *out)
         const char *kind = (*d)->score ? "residuals" : (*d)->score_rows ? "embeddings" : "step";
         fprintf(out, "%-24s %s [%s]\n", (*d)->name, (*d)->about, kind);
         for (const asd_opt *o = (*d)->params; o->key; ++o)
-            fprintf(out, "    %-20s %s (%s; default %s)\n", o->key, o->text,
-                    o->choices ? o->choices : o->unit, o->def ? o->def : "none");
+            fprintf(out, "    %-20s %s (%s%sdefault %s)\n", o->key, o->text,
+                    o->choices ? o->choices : o->unit, o->choices || *o->unit ? "; " : "",
+                    o->def ? o->def : "none");
     }
 }
 

@@ -37,7 +37,7 @@ static const asd_opt opts[] = {
      "N", "width of an embedding"},
     {"seconds", 0, ASD_OPT_REAL, offsetof(detectors_args, seconds), "2", 0.01, 600, NULL, "s",
      "time to spend on each detector, for ours and for the peer"},
-    {"peer", 0, ASD_OPT_TEXT, offsetof(detectors_args, peer), NULL, 0, 0, NULL, "PYTHON",
+    {"python", 0, ASD_OPT_TEXT, offsetof(detectors_args, peer), NULL, 0, 0, NULL, "PYTHON",
      "a Python with NumPy and SciPy to be compared with"},
     {"json", 0, ASD_OPT_FLAG, offsetof(detectors_args, json), "0", 0, 1, NULL, "",
      "print a JSON object a line"},
@@ -48,11 +48,11 @@ static const asd_command command = {
     .name     = "asd-bench detectors",
     .operands = "",
     .about = "Time fit and score of one machine by detectors on embeddings, leave-one-out scores "
-             "included, on the CPU.\nWith --peer also the same in NumPy and SciPy, without "
+             "included, on the CPU.\nWith --python also the same in NumPy and SciPy, without "
              "leave-one-out scores, with as many threads.",
     .opts  = opts,
     .max_operands = 0,
-    .examples     = "asd-bench detectors\nasd-bench detectors --peer /tmp/peers/bin/python --json",
+    .examples = "asd-bench detectors\nasd-bench detectors --python /tmp/peers/bin/python --json",
 };
 
 /* keep in step with CASES of bench/peers/detectors.py */
