@@ -10,8 +10,9 @@
 
 #include <string.h>
 
-/* Keys of a block: two buffers of 64 x 256 floats are 128 KiB. */
-enum { KEYS = 256 };
+/* A tile, and keys of a block: two buffers of 64 x 256 floats are 128 KiB. Rows are LD apart, see
+ * attention.c. */
+enum { QUERIES = 64, KEYS = 256, LD = KEYS + 16 };
 
 /* dp becomes ds scale = p (dp - delta) scale. */
 ASD_SIMD static void score_gradients(const float *restrict p, float *restrict dp, float delta,
@@ -33,9 +34,9 @@ typedef struct head_gradient {
 
 typedef struct tile {
     int64_t first, rows;
-    float   gate[ASD_ATTENTION_QUERIES], ga[ASD_ATTENTION_QUERIES], gb[ASD_ATTENTION_QUERIES];
-    float   delta[ASD_ATTENTION_QUERIES]; /* rowsum(y dy) */
-    float   dgate[ASD_ATTENTION_QUERIES];
+    float   gate[QUERIES], ga[QUERIES], gb[QUERIES];
+    float   delta[QUERIES]; /* rowsum(y dy) */
+    float   dgate[QUERIES];
 } tile;
 
 /* to += left' right: left (rows of the tile, n), right (rows, K) */
@@ -47,7 +48,7 @@ static void add_turned(const asd_attention_head *a, const tile *t, const float *
                       .n           = a->s.K,
                       .k           = t->rows,
                       .a           = left,
-                      .lda         = KEYS,
+                      .lda         = LD,
                       .b           = right,
                       .ldb         = ld,
                       .beta        = 1,
@@ -61,11 +62,10 @@ static void bwd_block(const asd_attention_head *a, const head_gradient *g, tile 
                       float *p, float *ds)
 {
     int64_t ld = 3 * a->s.C, n = a->keys - from < KEYS ? a->keys - from : KEYS;
-    asd_attention_dots(a, a->q + t->first * ld, ld, t->rows, a->k + from * ld, n, p, KEYS);
-    asd_attention_dots(a, g->dy + t->first * a->s.C, a->s.C, t->rows, a->v + from * ld, n, ds,
-                       KEYS);
+    asd_attention_dots(a, a->q + t->first * ld, ld, t->rows, a->k + from * ld, n, p, LD);
+    asd_attention_dots(a, g->dy + t->first * a->s.C, a->s.C, t->rows, a->v + from * ld, n, ds, LD);
     for (int64_t r = 0; r < t->rows; ++r) {
-        float       *row = p + r * KEYS, *dp = ds + r * KEYS;
+        float       *row = p + r * LD, *dp = ds + r * LD;
         int64_t      at   = from - (t->first + r);
         const float *bias = a->t ? a->t + at : NULL;
         asd_score_bias(row, bias, a->scale, t->gate[r], n);
@@ -85,7 +85,7 @@ static void bwd_block(const asd_attention_head *a, const head_gradient *g, tile 
                       .n    = a->s.K,
                       .k    = n,
                       .a    = ds,
-                      .lda  = KEYS,
+                      .lda  = LD,
                       .b    = a->k + from * ld,
                       .ldb  = ld,
                       .beta = 1,
@@ -145,14 +145,12 @@ static head_gradient gradient_of(const asd_call *c, asd_attention_sizes s, int64
 static void bwd_chunk(void *ctx, int64_t bh)
 {
     const asd_call    *c = ctx;
-    _Alignas(64) float p[ASD_ATTENTION_QUERIES * KEYS], ds[ASD_ATTENTION_QUERIES * KEYS];
+    _Alignas(64) float p[QUERIES * LD], ds[QUERIES * LD];
     int64_t            H = ((const asd_attention_attr *)c->attr)->heads;
     asd_attention_head a = asd_attention_head_of(c, bh / H, bh % H);
     head_gradient      g = gradient_of(c, a.s, bh / H, bh % H);
-    for (int64_t first = 0; first < a.s.P && a.keys; first += ASD_ATTENTION_QUERIES) {
-        tile t = {.first = first,
-                  .rows  = a.s.P - first < ASD_ATTENTION_QUERIES ? a.s.P - first
-                                                                 : ASD_ATTENTION_QUERIES};
+    for (int64_t first = 0; first < a.s.P && a.keys; first += QUERIES) {
+        tile t = {.first = first, .rows = a.s.P - first < QUERIES ? a.s.P - first : QUERIES};
         for (int64_t r = 0; r < t.rows; ++r) {
             t.delta[r] = asd_row_dot(g.y + (first + r) * a.s.C, g.dy + (first + r) * a.s.C, a.s.K);
             if (a.t)

@@ -7,8 +7,6 @@
 #include "kernels/cpu.h"
 #include "kernels/cpu_math.h"
 
-enum { ASD_ATTENTION_QUERIES = 64 }; /* of a tile */
-
 /* --- rows --- */
 
 static inline int64_t asd_whole_lanes(int64_t n)

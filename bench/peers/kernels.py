@@ -13,6 +13,7 @@ ran before, and the graph is kept. Adam is AdamW(fused) with clip_grad_norm_ bef
 """
 import argparse
 import json
+import math
 import os
 import signal
 import sys
@@ -73,6 +74,31 @@ class Ops:
 
     def meanpool(self, x):
         return x.mean(1)
+
+    def attention(self, qkv, table=None, w=None, b=None, a=None):
+        """SDPA; BEATs' gated bias as a dense mask. A forward is given the mask ready made; a backward goes
+        through it, since gate and table want their gradients."""
+        heads = int(self.case.split("H=")[1].split(",")[0])
+        q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in qkv.chunk(3, -1))
+        mask = None
+        if table is not None:
+            if not hasattr(self, "mask") or self.torch.is_grad_enabled():
+                self.mask = self._gated_bias(q, table, w, b, a)
+            mask = self.mask
+        y = self.F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return y.transpose(1, 2).flatten(2)
+
+    def _gated_bias(self, q, table, w, b, a):
+        torch, P, kind = self.torch, q.shape[2], q.dtype
+        d = torch.arange(P, device=self.device)[None, :] - torch.arange(P, device=self.device)[:, None]
+        half, far = table.shape[0] // 2, 800
+        exact, n = half // 2, d.abs()
+        long = exact + (torch.log(n.clamp(min=1) / exact) / math.log(far / exact) * (half - exact)).long()
+        bucket = torch.where(n < exact, n, long.clamp(max=half - 1)) + half * (d > 0)
+        bias = table.to(kind)[bucket].permute(2, 0, 1)
+        u = (q @ w.to(kind).T + b.to(kind)).unflatten(-1, (2, 4)).sum(-1).sigmoid()
+        gate = u[..., :1] * (u[..., 1:] * a.to(kind)[None, :, None, None] - 1) + 2
+        return gate * bias
 
     def meanstd(self, x):
         std, mean = self.torch.std_mean(x, 1, correction=0)
