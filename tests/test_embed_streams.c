@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "data/embed_key.h"
 #include "data/streams.h"
+#include "models/encoder.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,23 @@ static void mutated(void **state)
     assert_true(accepted_ones > 100 && accepted_ones < 15000);
 }
 
+/* The table of streams and the enum of encoders name the same pools by the same numbers. */
+static void pools(void **state)
+{
+    (void)state;
+    const asd_opt *o = asd_embed_how_opts;
+    char           buf[32], listed[200] = "";
+    while (strcmp(o->key, "pool"))
+        ++o;
+    for (int p = 0; p < ASD_NPOOLS; ++p) {
+        assert_string_equal(asd_embed_how_choice("pool", p, buf, sizeof buf),
+                            asd_pool_name((asd_pool)p));
+        snprintf(listed + strlen(listed), sizeof listed - strlen(listed), "%s%s", p ? "|" : "",
+                 buf);
+    }
+    assert_string_equal(listed, o->choices);
+}
+
 /* --- keys --- */
 
 static char *method_of(const char *pool, double alpha)
@@ -201,6 +219,7 @@ static const struct CMUnitTest cases[] = {
     {"embed/stream/accepted", accepted, NULL, NULL, NULL},
     {"embed/stream/refused", refused, NULL, NULL, NULL},
     {"embed/stream/mutated", mutated, NULL, NULL, NULL},
+    {"embed/stream/pools", pools, NULL, NULL, NULL},
     {"embed/key/depends-on-everything", keys, NULL, NULL, NULL},
     {"embed/key/differences", differences, NULL, NULL, NULL},
 };
