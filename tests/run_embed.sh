@@ -174,6 +174,9 @@ END
 embed 0 "$work/r.yaml" --data "$work/data" --run "$work/run"
 check "eight files" test "$(cat "$work/out")" = \
     "$(for s in near far low time all other ds level; do echo "$work/run/embed/$s.h5"; done)"
+embed 0 "$work/r.yaml" --data "$work/data" --run "$work/run2" --json
+says out "\"computed_clips\": $((5 * clips))," # near, low, time and all are one pass
+check "the same again" diff -r "$work/run" "$work/run2"
 alone() { # alone STREAM ARGS...
     local stream=$1
     shift

@@ -17,12 +17,14 @@
 
 enum { RATE = 1000, N_CLIPS = 23, D = 3, N_LAYERS = 2, ROW_SAMPLES = 100 };
 
+static const int64_t widths[N_LAYERS] = {D, D};
+
 typedef struct fake {
     int64_t calls, clips, fail_after; /* fails in the call after so many clips; -1: never */
     int     rows;                     /* many rows a clip, or one */
     int     n_signals;
     int64_t nan_at; /* S of clips that become NaN; 0: none */
-    float  *y;
+    float  *y[N_LAYERS];
 } fake;
 
 static float value(const float *x, int64_t S, int64_t l, int64_t r, int64_t d)
@@ -33,23 +35,31 @@ static float value(const float *x, int64_t S, int64_t l, int64_t r, int64_t d)
     return (float)sum;
 }
 
+/* Output l has rows of its own: one, or one a hundred samples, and l more. */
+static int64_t rows_of(const fake *f, int64_t S, int64_t l)
+{
+    return f->rows ? S / ROW_SAMPLES + l : 1;
+}
+
 static asd_status fake_run(void *ctx, int64_t B, int64_t S, const float *x, const float **y,
                            int64_t *rows)
 {
     fake *f = ctx;
-    *rows   = f->rows ? S / ROW_SAMPLES : 1;
-    f->y    = realloc(f->y, (size_t)(B * N_LAYERS * *rows * D) * sizeof *f->y);
-    *y      = f->y;
     if (f->fail_after >= 0 && f->clips >= f->fail_after)
         return ASD_FAIL(ASD_E_DEVICE, "the device fell off");
     ++f->calls;
-    for (int64_t b = 0; b < B; ++b, ++f->clips)
-        for (int64_t l = 0; l < N_LAYERS; ++l)
-            for (int64_t r = 0; r < *rows; ++r)
+    f->clips += B;
+    for (int64_t l = 0; l < N_LAYERS; ++l) {
+        rows[l] = rows_of(f, S, l);
+        f->y[l] = realloc(f->y[l], (size_t)(B * rows[l] * D) * sizeof(float));
+        y[l]    = f->y[l];
+        for (int64_t b = 0; b < B; ++b)
+            for (int64_t r = 0; r < rows[l]; ++r)
                 for (int64_t d = 0; d < D; ++d)
-                    f->y[((b * N_LAYERS + l) * *rows + r) * D + d] =
+                    f->y[l][(b * rows[l] + r) * D + d] =
                         S == f->nan_at ? NAN
                                        : value(x + b * f->n_signals * S, f->n_signals * S, l, r, d);
+    }
     return ASD_OK;
 }
 
@@ -103,7 +113,7 @@ static void set_up(setup *s, int rows)
                              .embedder  = {.ctx         = &s->fake,
                                            .run         = fake_run,
                                            .n_outputs   = N_LAYERS,
-                                           .D           = D,
+                                           .D           = widths,
                                            .min_samples = ROW_SAMPLES},
                              .output    = s->output,
                              .n_outputs = 2,
@@ -117,7 +127,8 @@ static void tear_down(setup *s)
         free(s->clip[i].path);
         free(s->clip[i].name);
     }
-    free(s->fake.y);
+    for (int l = 0; l < N_LAYERS; ++l)
+        free(s->fake.y[l]);
 }
 
 /* As if a new process had begun. */
@@ -143,12 +154,12 @@ static void assert_right(const setup *s)
         assert_ok(asd_embeddings_read(s->path[k], &e));
         assert_int_equal(e.N, N_CLIPS);
         assert_int_equal(e.D, D);
-        assert_int_equal(e.rows, s->fake.rows ? 700 / ROW_SAMPLES : 1);
+        assert_int_equal(e.rows, rows_of(&s->fake, 700, k));
         for (int64_t i = 0; i < N_CLIPS; ++i) {
             float       *x, *both;
             asd_wav_info info;
             assert_ok(asd_wav_read_all(s->clip[i].path, 0, &x, &info));
-            int64_t S = info.frames, rows = s->fake.rows ? S / ROW_SAMPLES : 1;
+            int64_t S = info.frames, rows = rows_of(&s->fake, S, k);
             both = malloc((size_t)(2 * S) * sizeof *both);
             for (int64_t t = 0; t < 2 * S; ++t)
                 both[t % 2 * S + t / 2] = x[t];

@@ -210,30 +210,31 @@ static asd_status make_order(asd_embed_job *j, const unsigned char *done, int64_
 /* --- the middle: batches through the embedder --- */
 
 static asd_status check_finite(const asd_embed_job *j, const embed_work *w, int64_t first,
-                               int64_t B, const float *y, int64_t values)
+                               int64_t B)
 {
-    for (int64_t i = 0; i < B * values; ++i)
-        if (!isfinite(y[i]))
-            return ASD_FAIL(ASD_E_NUMERIC, "%s: its embedding has %g at value %lld",
-                            j->clip[w->order[first + i / values]].path, (double)y[i],
-                            (long long)(i % values));
+    for (int64_t k = 0; k < j->embedder.n_outputs; ++k) {
+        const int64_t values = w->rows[k] * j->embedder.D[k];
+        for (int64_t i = 0; i < B * values; ++i)
+            if (!isfinite(w->y[k][i]))
+                return ASD_FAIL(ASD_E_NUMERIC, "%s: its embedding has %g at value %lld",
+                                j->clip[w->order[first + i / values]].path, (double)w->y[k][i],
+                                (long long)(i % values));
+    }
     return ASD_OK;
 }
 
 static asd_status run_batch(asd_embed_job *j, embed_work *w, int64_t first, int64_t B, float *x)
 {
-    const float *y    = NULL;
-    int64_t      rows = 0, S = w->S[first], one = j->ear.n_signals * S;
+    int64_t S = w->S[first], one = j->ear.n_signals * S;
     for (int64_t i = 0; i < B; ++i) {
         float *clip = NULL;
         ASD_TRY(asd_embed_reader_next(w->reader, &clip));
         memcpy(x + i * one, clip, (size_t)one * sizeof *x);
         free(clip);
     }
-    ASD_TRY(j->embedder.run(j->embedder.ctx, B, S, x, &y, &rows));
-    int64_t values = j->embedder.n_outputs * rows * j->embedder.D;
-    ASD_TRY(check_finite(j, w, first, B, y, values));
-    return asd_embed_writer_put(w->writer, w->order + first, B, S, rows, y);
+    ASD_TRY(j->embedder.run(j->embedder.ctx, B, S, x, w->y, w->rows));
+    ASD_TRY(check_finite(j, w, first, B));
+    return asd_embed_writer_put(w->writer, w->order + first, B, S, w->rows, w->y);
 }
 
 static asd_status run_batches(asd_embed_job *j, embed_work *w, int64_t done)
@@ -330,11 +331,17 @@ static asd_status make(asd_embed_job *j, asd_embed_parts **parts, int64_t first,
     if (w.n < end - first)
         asd_note("%lld of %lld clips are done already", (long long)(end - first - w.n),
                  (long long)(end - first));
+    w.y    = calloc((size_t)j->embedder.n_outputs + 1, sizeof(*w.y));
+    w.rows = calloc((size_t)j->embedder.n_outputs + 1, sizeof *w.rows);
+    if (!w.y || !w.rows)
+        ASD_GO(out, st, ASD_FAIL(ASD_E_OOM, "no memory for outputs"));
     if (w.n)
         ASD_GO(out, st, run_pipeline(j, parts, &w, end - first - w.n));
     ASD_GO(out, st, finish(j, parts, first, end));
     j->seconds += asd_now() - start;
 out:
+    free(w.y);
+    free(w.rows);
     free(w.order);
     free(w.S);
     free(done);

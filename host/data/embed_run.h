@@ -19,15 +19,17 @@
 /* What turns signals into vectors: a network, or a formula. */
 typedef struct asd_embedder {
     void *ctx;
-    /* x: (B, n_signals, S) -> *y: (B, n_outputs, *rows, D), valid until the next call */
+    /* x: (B, n_signals, S) -> y[k]: (B, rows[k], D[k]) of each output, valid until the next call */
     asd_status (*run)(void *ctx, int64_t B, int64_t S, const float *x, const float **y,
                       int64_t *rows);
-    int64_t n_outputs, D; /* outputs: layers of a network */
-    int64_t min_samples;  /* shorter clips are an error */
-    int64_t max_samples;  /* longer ones too; 0: none is */
+    int64_t        n_outputs;   /* layers of a network, in one pooling or several */
+    const int64_t *D;           /* (n_outputs) */
+    int64_t        min_samples; /* shorter clips are an error */
+    int64_t        max_samples; /* longer ones too; 0: none is */
 } asd_embedder;
 
-/* One file: n of the embedder's outputs from `first` on. PLAIN and ROWS have n = 1. */
+/* One file: n of the embedder's outputs from `first` on. PLAIN and ROWS have n = 1; the outputs of
+ * LAYERS have one row and one D. */
 typedef struct asd_embed_output {
     const char    *path, *method; /* method: embed_key.h */
     asd_embed_form form;

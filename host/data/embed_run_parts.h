@@ -12,10 +12,10 @@ typedef struct asd_embed_sink asd_embed_sink;
 /* parts: (j->n_outputs), NULL for an output that is up to date. All must outlive the thread. */
 asd_status asd_embed_writer_new(const asd_embed_job *j, asd_embed_parts *const *parts,
                                 asd_embed_sink **out);
-/* Copies y: (B, n_outputs, rows, D) of the clips which: (B) of S samples. Waits while the thread is
- * two batches behind. Also returns a failure of the thread. */
+/* Copies y[k]: (B, rows[k], D[k]) of each output, of the clips which: (B) of S samples. Waits while
+ * the thread is two batches behind. Also returns a failure of the thread. */
 asd_status asd_embed_writer_put(asd_embed_sink *s, const int64_t *which, int64_t B, int64_t S,
-                                int64_t rows, const float *y);
+                                const int64_t *rows, const float *const *y);
 /* Saves what is left, ends the thread, frees s. */
 asd_status asd_embed_writer_end(asd_embed_sink *s);
 
@@ -26,6 +26,8 @@ asd_status asd_embed_writer_end(asd_embed_sink *s);
 asd_status asd_embed_join_if_last(const asd_embed_job *j, asd_embed_output *o);
 
 typedef struct embed_work {
+    const float     **y; /* (n_outputs) what the embedder gave */
+    int64_t          *rows;
     int64_t          *order, *S; /* (n) clips to compute, by length then name */
     int64_t           n;
     asd_embed_reader *reader;

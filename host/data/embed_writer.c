@@ -10,9 +10,11 @@
 
 enum { QUEUE = 2, PART_BYTES = 64 << 20 }; /* bytes of results held before they become a part */
 
+/* One clip: output k has rows[k] rows of D[k], side by side in y. */
 typedef struct result {
-    int64_t clip, S, rows;
-    float  *y; /* (n_outputs, rows, D) */
+    int64_t  clip, S;
+    int64_t *rows; /* (n_outputs) */
+    float   *y;
 } result;
 
 struct asd_embed_sink {
@@ -35,8 +37,10 @@ struct asd_embed_sink {
 
 static void free_results(result *r, int64_t n)
 {
-    for (int64_t i = 0; r && i < n; ++i)
+    for (int64_t i = 0; r && i < n; ++i) {
+        free(r[i].rows);
         free(r[i].y);
+    }
 }
 
 static int by_number(const void *a, const void *b)
@@ -45,17 +49,26 @@ static int by_number(const void *a, const void *b)
     return (x->clip > y->clip) - (x->clip < y->clip); /* the order of names */
 }
 
+/* Values of outputs first .. first + n - 1 of a clip. */
+static int64_t n_values(const asd_embed_sink *s, const int64_t *rows, int64_t first, int64_t n)
+{
+    int64_t values = 0;
+    for (int64_t k = first; k < first + n; ++k)
+        values += rows[k] * s->j->embedder.D[k];
+    return values;
+}
+
 /* One output's slice of the kept results, as a part. */
 static asd_status save_output(asd_embed_sink *s, int64_t k)
 {
     const asd_embed_output *o = &s->j->output[k];
-    const int64_t           D = s->j->embedder.D;
+    const int64_t           D = s->j->embedder.D[o->first];
     const size_t            n = (size_t)s->n_kept;
     asd_embeddings          e = {.form = o->form, .N = s->n_kept, .rows = o->n, .D = D};
     asd_status              st;
     if (o->form == ASD_EMBED_ROWS)
         for (size_t i = 0; i < n; ++i)
-            e.rows = s->kept[i].rows > e.rows ? s->kept[i].rows : e.rows;
+            e.rows = s->kept[i].rows[o->first] > e.rows ? s->kept[i].rows[o->first] : e.rows;
     e.x         = malloc(n * (size_t)(e.rows * D) * sizeof *e.x);
     e.clip      = malloc(n * sizeof *e.clip);
     e.audio     = malloc(n * sizeof *e.audio);
@@ -67,16 +80,16 @@ static asd_status save_output(asd_embed_sink *s, int64_t k)
     }
     for (size_t i = 0; i < n; ++i) {
         const result *r      = &s->kept[i];
-        const int64_t values = o->n * r->rows * D;
+        const int64_t values = n_values(s, r->rows, o->first, o->n);
         float        *to     = e.x + (int64_t)i * e.rows * D;
-        memcpy(to, r->y + o->first * r->rows * D, (size_t)values * sizeof *to);
+        memcpy(to, r->y + n_values(s, r->rows, 0, o->first), (size_t)values * sizeof *to);
         for (int64_t v = values; v < e.rows * D; ++v)
             to[v] = NAN;
         e.clip[i]      = s->j->clip[r->clip].name;
         e.audio[i]     = s->j->clip[r->clip].audio;
         e.n_samples[i] = r->S;
         if (e.n_rows)
-            e.n_rows[i] = r->rows;
+            e.n_rows[i] = r->rows[o->first];
     }
     st = asd_embed_parts_add(s->parts[k], &e);
 done:
@@ -106,7 +119,7 @@ static asd_status save_part(asd_embed_sink *s)
 static asd_status keep_batch(asd_embed_sink *s, const result *r, int64_t n)
 {
     for (int64_t i = 0; i < n; ++i) {
-        s->bytes += (size_t)(s->j->embedder.n_outputs * r[i].rows * s->j->embedder.D) * 4;
+        s->bytes += (size_t)n_values(s, r[i].rows, 0, s->j->embedder.n_outputs) * sizeof(float);
         s->kept[s->n_kept++] = r[i];
     }
     return s->n_kept >= s->j->part_clips || s->bytes >= PART_BYTES ||
@@ -176,18 +189,32 @@ asd_status asd_embed_writer_new(const asd_embed_job *j, asd_embed_parts *const *
     return ASD_OK;
 }
 
-asd_status asd_embed_writer_put(asd_embed_sink *s, const int64_t *which, int64_t B, int64_t S,
-                                int64_t rows, const float *y)
+/* Output k of clip number i of a batch, for every k. */
+static asd_status copy_result(const asd_embed_sink *s, int64_t i, const int64_t *rows,
+                              const float *const *y, result *r)
 {
-    const size_t values = (size_t)(s->j->embedder.n_outputs * rows * s->j->embedder.D);
-    asd_status   st     = ASD_OK;
-    result      *batch  = calloc((size_t)B, sizeof *batch);
+    const int64_t n      = s->j->embedder.n_outputs;
+    const size_t  values = (size_t)n_values(s, rows, 0, n);
+    r->rows              = malloc((size_t)n * sizeof *rows);
+    r->y                 = malloc(values * sizeof *r->y);
+    if (!r->rows || !r->y)
+        return ASD_FAIL(ASD_E_OOM, "no memory for %zu values of a clip", values);
+    memcpy(r->rows, rows, (size_t)n * sizeof *rows);
+    for (int64_t k = 0; k < n; ++k) {
+        const int64_t one = n_values(s, rows, k, 1);
+        memcpy(r->y + n_values(s, rows, 0, k), y[k] + i * one, (size_t)one * sizeof *r->y);
+    }
+    return ASD_OK;
+}
+
+asd_status asd_embed_writer_put(asd_embed_sink *s, const int64_t *which, int64_t B, int64_t S,
+                                const int64_t *rows, const float *const *y)
+{
+    asd_status st    = ASD_OK;
+    result    *batch = calloc((size_t)B, sizeof *batch);
     for (int64_t i = 0; batch && i < B && !st; ++i) {
-        batch[i] = (result){which[i], S, rows, malloc(values * sizeof *y)};
-        if (batch[i].y)
-            memcpy(batch[i].y, y + (size_t)i * values, values * sizeof *y);
-        else
-            st = ASD_FAIL(ASD_E_OOM, "no memory for %zu values of a clip", values);
+        batch[i] = (result){.clip = which[i], .S = S};
+        st       = copy_result(s, i, rows, y, &batch[i]);
     }
     if (!batch)
         st = ASD_FAIL(ASD_E_OOM, "no memory for %lld results", (long long)B);

@@ -165,6 +165,21 @@ int64_t    asd_encoder_dim(const asd_encoder_run *r);
 size_t     asd_encoder_run_bytes(const asd_encoder_run *r); /* memory besides the weights */
 void       asd_encoder_run_free(asd_encoder_run *r);
 
+/* Several layers in several poolings from one pass: (layer, pool), none twice. compute, then read
+ * what is wanted; out: (B, rows of output i, its dim). */
+enum { ASD_ENCODER_MAX_OUTPUTS = 128 };
+typedef struct asd_encoder_output {
+    int      layer;
+    asd_pool pool;
+} asd_encoder_output;
+asd_status asd_encoder_plan_outputs(asd_encoder *e, int64_t B, int64_t S,
+                                    const asd_encoder_output *outputs, int n, asd_stream *s,
+                                    int bf16, asd_encoder_run **out);
+asd_status asd_encoder_compute(asd_encoder_run *r, const float *samples);
+asd_status asd_encoder_read(asd_encoder_run *r, int i, float *out);
+int64_t    asd_encoder_output_rows(const asd_encoder_run *r, int i);
+int64_t    asd_encoder_output_dim(const asd_encoder_run *r, int i);
+
 /* --- recording, for training and for networks around an encoder --- */
 
 /* An encoder on a tape. What the caller gives, and what comes back. */

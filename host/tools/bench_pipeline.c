@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 enum { CACHE_D = 768, N_STAGES = 3, CHECKED = 3 };
+static const int64_t     cache_width          = CACHE_D;
 static const char *const stage_name[N_STAGES] = {"read", "cache", "embed"};
 
 typedef struct pipeline_args {
@@ -143,8 +144,8 @@ static asd_status no_encoder(void *ctx, int64_t B, int64_t S, const float *x, co
     float *out = ctx;
     for (int64_t b = 0; b < B; ++b)
         memcpy(out + b * CACHE_D, x + b * S, sizeof(float) * CACHE_D);
-    *y    = out;
-    *rows = 1;
+    y[0]    = out;
+    rows[0] = 1;
     return ASD_OK;
 }
 
@@ -157,13 +158,16 @@ static asd_status open_stages(pipeline *p)
     if (p->gpu)
         ASD_TRY(asd_stream_new(p->gpu, &p->stream));
     ASD_TRY(embed_encoder_open(p->a->encoder, p->a->weights, 1, 1, &p->e));
-    int last = asd_encoder_describe(p->e)->depth;
-    ASD_TRY(embed_net_new(p->e, &last, 1, ASD_POOL_MEAN, 1, p->stream,
-                          p->a->precision == ASD_PRECISION_BF16, &p->net, &p->embedder[2]));
+    const asd_encoder_output last = {asd_encoder_describe(p->e)->depth, ASD_POOL_MEAN};
+    ASD_TRY(embed_net_new(p->e, &last, 1, 1, p->stream, p->a->precision == ASD_PRECISION_BF16,
+                          &p->net, &p->embedder[2]));
     if (!(p->cache_y = malloc(sizeof(float) * CACHE_D * (size_t)p->a->batch)))
         return ASD_FAIL(ASD_E_OOM, "no memory for a batch of %lld", (long long)p->a->batch);
-    p->embedder[1] = (asd_embedder){
-        .ctx = p->cache_y, .run = no_encoder, .n_outputs = 1, .D = CACHE_D, .min_samples = CACHE_D};
+    p->embedder[1] = (asd_embedder){.ctx         = p->cache_y,
+                                    .run         = no_encoder,
+                                    .n_outputs   = 1,
+                                    .D           = &cache_width,
+                                    .min_samples = CACHE_D};
     for (int k = 0; k < N_STAGES; ++k)
         if (!(p->time[k] = calloc((size_t)p->a->rounds, sizeof(double))))
             return ASD_FAIL(ASD_E_OOM, "no memory for %lld rounds", (long long)p->a->rounds);

@@ -45,8 +45,9 @@ asd_status embed_encoder_open(const char *name, const char *weights, uint64_t se
                               asd_encoder **out);
 
 typedef struct embed_net embed_net;
-/* layers: (n) ascending. Plans are made as shapes come and the latest two are kept. */
-asd_status embed_net_new(asd_encoder *e, const int *layers, int n, asd_pool pool, int n_signals,
+/* Outputs as asd_encoder_plan_outputs takes them. Plans are made as shapes come and the latest two
+ * are kept. */
+asd_status embed_net_new(asd_encoder *e, const asd_encoder_output *outputs, int n, int n_signals,
                          asd_stream *stream, int bf16, embed_net **out, asd_embedder *embedder);
 void       embed_net_free(embed_net *net); /* safe on NULL */
 

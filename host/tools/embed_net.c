@@ -146,18 +146,20 @@ asd_status embed_encoder_open(const char *name, const char *weights, uint64_t se
 enum { KEPT = 2 }; /* plans: of a whole batch, and of the last batch of a length */
 
 struct embed_net {
-    asd_encoder *e;
-    int          layers[ASD_ENCODER_MAX_DEPTH + 1], n_layers, n_signals, bf16;
-    asd_pool     pool;
-    asd_stream  *stream;
-    int64_t      D; /* of one signal */
+    asd_encoder       *e;
+    asd_encoder_output output[ASD_ENCODER_MAX_OUTPUTS];
+    int                n, n_signals, bf16;
+    asd_stream        *stream;
     struct {
         asd_encoder_run *run;
         int64_t          B, S, used;
     } plan[KEPT];
     int64_t clock;
-    float  *raw, *y;
-    size_t  room; /* values in raw and y */
+    int64_t D[ASD_ENCODER_MAX_OUTPUTS]; /* of all signals */
+    float  *y[ASD_ENCODER_MAX_OUTPUTS];
+    size_t  room[ASD_ENCODER_MAX_OUTPUTS]; /* values in y */
+    float  *raw;                           /* of an output, signal by signal */
+    size_t  raw_room;
 };
 
 static asd_status plan_for(embed_net *n, int64_t B, int64_t S, asd_encoder_run **run)
@@ -178,79 +180,88 @@ static asd_status plan_for(embed_net *n, int64_t B, int64_t S, asd_encoder_run *
             n->plan[i].run  = NULL;
             n->plan[i].used = 0;
         }
-    ASD_TRY(asd_encoder_plan(n->e, B, S, n->layers, n->n_layers, n->pool, n->stream, n->bf16,
-                             &n->plan[oldest].run));
+    ASD_TRY(asd_encoder_plan_outputs(n->e, B, S, n->output, n->n, n->stream, n->bf16,
+                                     &n->plan[oldest].run));
     n->plan[oldest].B    = B;
     n->plan[oldest].S    = S;
     n->plan[oldest].used = ++n->clock;
     *run                 = n->plan[oldest].run;
-    ASD_ASSERT(asd_encoder_dim(*run) == n->D);
     return ASD_OK;
 }
 
-static asd_status make_room(embed_net *n, size_t values)
+static asd_status make_room(float **y, size_t *room, int64_t values)
 {
-    if (values <= n->room)
+    if ((size_t)values <= *room)
         return ASD_OK;
-    free(n->raw);
-    free(n->y);
-    n->room = 0;
-    n->raw  = malloc(values * sizeof *n->raw);
-    n->y    = n->n_signals > 1 ? malloc(values * sizeof *n->y) : NULL;
-    if (!n->raw || (n->n_signals > 1 && !n->y))
-        return ASD_FAIL(ASD_E_OOM, "no memory for %zu values of a batch", values);
-    n->room = values;
+    free(*y);
+    *room = 0;
+    if (!(*y = malloc((size_t)values * sizeof **y)))
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld values of a batch", (long long)values);
+    *room = (size_t)values;
     return ASD_OK;
 }
 
 /* The signals of a clip are clips to the encoder; their vectors then lie side by side:
- * raw (B, n_signals, L, rows, D) -> y (B, L, rows, n_signals D) */
+ * raw (B, n_signals, rows, D) -> y (B, rows, n_signals D) */
+static asd_status read_output(embed_net *n, asd_encoder_run *run, int k, int64_t B, int64_t rows)
+{
+    const int64_t D = asd_encoder_output_dim(run, k), all = n->n_signals;
+    ASD_ASSERT(all * D == n->D[k]);
+    ASD_TRY(make_room(&n->y[k], &n->room[k], B * rows * all * D));
+    if (all == 1)
+        return asd_encoder_read(run, k, n->y[k]);
+    ASD_TRY(make_room(&n->raw, &n->raw_room, B * rows * all * D));
+    ASD_TRY(asd_encoder_read(run, k, n->raw));
+    for (int64_t b = 0; b < B; ++b)
+        for (int64_t s = 0; s < all; ++s)
+            for (int64_t r = 0; r < rows; ++r)
+                memcpy(n->y[k] + ((b * rows + r) * all + s) * D,
+                       n->raw + ((b * all + s) * rows + r) * D, (size_t)D * sizeof *n->raw);
+    return ASD_OK;
+}
+
 static asd_status run_net(void *ctx, int64_t B, int64_t S, const float *x, const float **y,
                           int64_t *rows)
 {
     embed_net       *n = ctx;
     asd_encoder_run *run;
     ASD_TRY(plan_for(n, B * n->n_signals, S, &run));
-    *rows       = asd_encoder_rows(run);
-    int64_t one = n->n_layers * *rows; /* vectors of a signal */
-    ASD_TRY(make_room(n, (size_t)(B * n->n_signals * one * n->D)));
-    ASD_TRY(asd_encoder_forward(run, x, n->raw));
-    *y = n->raw;
-    if (n->n_signals == 1)
-        return ASD_OK;
-    for (int64_t b = 0; b < B; ++b)
-        for (int64_t s = 0; s < n->n_signals; ++s)
-            for (int64_t v = 0; v < one; ++v)
-                memcpy(n->y + ((b * one + v) * n->n_signals + s) * n->D,
-                       n->raw + ((b * n->n_signals + s) * one + v) * n->D,
-                       (size_t)n->D * sizeof *n->y);
-    *y = n->y;
+    ASD_TRY(asd_encoder_compute(run, x));
+    for (int k = 0; k < n->n; ++k) {
+        rows[k] = asd_encoder_output_rows(run, k);
+        ASD_TRY(read_output(n, run, k, B, rows[k]));
+        y[k] = n->y[k];
+    }
     return ASD_OK;
 }
 
-asd_status embed_net_new(asd_encoder *e, const int *layers, int n_layers, asd_pool pool,
+asd_status embed_net_new(asd_encoder *e, const asd_encoder_output *outputs, int n_outputs,
                          int n_signals, asd_stream *stream, int bf16, embed_net **out,
                          asd_embedder *embedder)
 {
     const asd_encoder_desc *d = asd_encoder_describe(e);
     embed_net              *n = calloc(1, sizeof *n);
     *out                      = NULL;
-    ASD_ASSERT(n_layers > 0 && n_layers <= ASD_ENCODER_MAX_DEPTH);
+    ASD_ASSERT(n_outputs > 0 && n_outputs <= ASD_ENCODER_MAX_OUTPUTS);
     if (!n)
         return ASD_FAIL(ASD_E_OOM, "no memory for an embedder");
     n->e         = e;
-    n->n_layers  = n_layers;
+    n->n         = n_outputs;
     n->n_signals = n_signals;
     n->bf16      = bf16;
-    n->pool      = pool;
     n->stream    = stream;
-    memcpy(n->layers, layers, (size_t)n_layers * sizeof *layers);
-    n->D = pool == ASD_POOL_MEANSTD ? 2 * d->dim : pool == ASD_POOL_HEAD ? d->head_classes : d->dim;
+    memcpy(n->output, outputs, (size_t)n_outputs * sizeof *outputs);
+    for (int k = 0; k < n_outputs; ++k) {
+        asd_pool pool = outputs[k].pool;
+        n->D[k]       = n_signals * (pool == ASD_POOL_MEANSTD ? 2 * d->dim
+                                     : pool == ASD_POOL_HEAD  ? d->head_classes
+                                                              : d->dim);
+    }
     int64_t longest = asd_encoder_max_samples(d);
     *embedder       = (asd_embedder){.ctx         = n,
                                      .run         = run_net,
-                                     .n_outputs   = n_layers,
-                                     .D           = n_signals * n->D,
+                                     .n_outputs   = n_outputs,
+                                     .D           = n->D,
                                      .min_samples = asd_encoder_min_samples(d),
                                      .max_samples = longest == INT64_MAX ? 0 : longest};
     *out            = n;
@@ -263,7 +274,8 @@ void embed_net_free(embed_net *n)
         return;
     for (int i = 0; i < KEPT; ++i)
         asd_encoder_run_free(n->plan[i].run);
+    for (int k = 0; k < n->n; ++k)
+        free(n->y[k]);
     free(n->raw);
-    free(n->y);
     free(n);
 }

@@ -20,8 +20,7 @@ static int is_level(const asd_embed_stream *s)
 static int share_pass(const asd_embed_stream *a, const asd_embed_stream *b)
 {
     const asd_embed_how *x = &a->how, *y = &b->how;
-    return !strcmp(a->encoder, b->encoder) && x->channel == y->channel && x->pool == y->pool &&
-           x->length == y->length &&
+    return !strcmp(a->encoder, b->encoder) && x->channel == y->channel && x->length == y->length &&
            (x->channel != ASD_SIGNAL_SUBTRACTED ||
             (x->alpha == y->alpha && x->floor == y->floor && x->gain == y->gain));
 }
@@ -121,34 +120,45 @@ static asd_status pass_make(const embed_job *j, int64_t first, const unsigned ch
     return ASD_OK;
 }
 
-/* The union of the layers of outputs that are not there yet, and each one's place in it. */
-static int choose_layers(const embed_job *j, pass *p, int depth, int *layers)
+/* Adds n outputs from `layer` on in this pooling, unless they are there. Returns where they are. */
+static int add_outputs(asd_encoder_output *list, int *n, int layer, int n_layers, asd_pool pool)
 {
-    unsigned char wanted[ASD_ENCODER_MAX_DEPTH + 1] = {0};
-    int           place[ASD_ENCODER_MAX_DEPTH + 1], n = 0;
-    for (int64_t k = 0; k < p->n; ++k) {
-        int64_t layer = j->stream[p->stream[k]].how.layer;
-        if (p->output[k].up_to_date)
-            continue;
-        if (layer == ASD_LAYER_ALL)
-            memset(wanted + 1, 1, (size_t)depth);
-        else
-            wanted[layer == ASD_LAYER_LAST ? depth : layer] = 1;
+    for (int at = 0; at + n_layers <= *n; ++at) {
+        int same = 1;
+        for (int k = 0; k < n_layers && same; ++k)
+            same = list[at + k].layer == layer + k && list[at + k].pool == pool;
+        if (same)
+            return at;
     }
-    for (int l = 1; l <= depth; ++l)
-        if (wanted[l]) {
-            place[l]    = n;
-            layers[n++] = l;
+    for (int k = 0; k < n_layers; ++k)
+        list[*n + k] = (asd_encoder_output){layer + k, pool};
+    *n += n_layers;
+    return *n - n_layers;
+}
+
+/* What the pass must give for outputs that are not there yet, and each one's place in it. Streams
+ * of all layers come first, so that single layers find theirs among them. ASD_E_CONFIG: too many.
+ */
+static asd_status choose_outputs(const embed_job *j, pass *p, int depth, asd_encoder_output *list,
+                                 int *n)
+{
+    *n = 0;
+    for (int all = 1; all >= 0; --all)
+        for (int64_t k = 0; k < p->n; ++k) {
+            const asd_embed_how *how   = &j->stream[p->stream[k]].how;
+            asd_embed_output    *o     = &p->output[k];
+            const int            layer = how->layer == ASD_LAYER_LAST ? depth : (int)how->layer;
+            if (o->up_to_date || (how->layer == ASD_LAYER_ALL) != all)
+                continue;
+            o->n = all ? depth : 1;
+            if (*n + o->n > ASD_ENCODER_MAX_OUTPUTS)
+                return ASD_FAIL(ASD_E_CONFIG,
+                                "stream %s: more than %d layers and poolings of one encoder and "
+                                "channel",
+                                j->stream[p->stream[k]].name, ASD_ENCODER_MAX_OUTPUTS);
+            o->first = add_outputs(list, n, all ? 1 : layer, (int)o->n, (asd_pool)how->pool);
         }
-    for (int64_t k = 0; k < p->n; ++k) {
-        int64_t layer = j->stream[p->stream[k]].how.layer;
-        if (p->output[k].up_to_date)
-            continue;
-        p->output[k].first =
-            layer == ASD_LAYER_ALL ? 0 : place[layer == ASD_LAYER_LAST ? depth : layer];
-        p->output[k].n = layer == ASD_LAYER_ALL ? depth : 1;
-    }
-    return n;
+    return ASD_OK;
 }
 
 /* Outputs that are up to date go behind the others. Returns how many are not. */
@@ -187,8 +197,9 @@ static void report(embed_job *j, const pass *p, int64_t clips)
 static asd_status run_pass(embed_job *j, int64_t first, unsigned char *done, asd_encoder *e)
 {
     const asd_embed_stream *s = &j->stream[first];
-    int                     layers[ASD_ENCODER_MAX_DEPTH + 1];
-    embed_net              *net = NULL;
+    asd_encoder_output      list[ASD_ENCODER_MAX_OUTPUTS];
+    int                     n_list = 0;
+    embed_net              *net    = NULL;
     pass                    p;
     char                    what[100];
     snprintf(what, sizeof what, "embed %s", s->name);
@@ -211,9 +222,9 @@ static asd_status run_pass(embed_job *j, int64_t first, unsigned char *done, asd
     if (!st)
         st = asd_embed_check(&job);
     job.n_outputs = st ? 0 : put_done_last(&p);
-    if (!st && job.n_outputs && e)
-        st = embed_net_new(e, layers, choose_layers(j, &p, asd_encoder_describe(e)->depth, layers),
-                           (asd_pool)s->how.pool, job.ear.n_signals, j->gpu_stream,
+    if (!st && job.n_outputs && e &&
+        !(st = choose_outputs(j, &p, asd_encoder_describe(e)->depth, list, &n_list)))
+        st = embed_net_new(e, list, n_list, job.ear.n_signals, j->gpu_stream,
                            j->args->recipe.precision == ASD_PRECISION_BF16, &net, &job.embedder);
     else if (!st && !e)
         st = embed_level_new(&job.embedder);

@@ -72,8 +72,8 @@ static asd_status run_level(void *ctx, int64_t B, int64_t S, const float *x, con
     for (int64_t b = 0; b < B; ++b)
         ASD_TRY(asd_level_features("level", x + 2 * b * S, x + (2 * b + 1) * S, S,
                                    out + b * ASD_LEVEL_D));
-    *y    = out;
-    *rows = 1;
+    y[0]    = out;
+    rows[0] = 1;
     return ASD_OK;
 }
 
@@ -84,9 +84,10 @@ asd_embed_ear embed_level_ear(void)
 
 asd_status embed_level_new(asd_embedder *embedder)
 {
-    float *out = malloc(sizeof(float) * LEVEL_BATCH * ASD_LEVEL_D);
-    *embedder  = (asd_embedder){
-         .ctx = out, .run = run_level, .n_outputs = 1, .D = ASD_LEVEL_D, .min_samples = 1};
+    static const int64_t D   = ASD_LEVEL_D;
+    float               *out = malloc(sizeof(float) * LEVEL_BATCH * ASD_LEVEL_D);
+    *embedder =
+        (asd_embedder){.ctx = out, .run = run_level, .n_outputs = 1, .D = &D, .min_samples = 1};
     return out ? ASD_OK : ASD_FAIL(ASD_E_OOM, "no memory for level features");
 }
 
