@@ -17,7 +17,8 @@ const asd_opt asd_embed_how_opts[] = {
         "what of a clip is heard; both = two vectors side by side"),
     ROW("layer", ASD_OPT_TEXT, layer_text, "last", 0, 0, NULL, "N|last|all",
         "transformer block, the first is 1"),
-    /* keep in step with asd_pool_name in models/encoder.h; tests/test_embed_streams.c compares them */
+    /* keep in step with asd_pool_name in models/encoder.h; tests/test_embed_streams.c compares them
+     */
     ROW("pool", ASD_OPT_CHOICE, pool, "mean", 0, 0, "mean|meanstd|gem|cls|none|time|head", "",
         "how a clip's tokens become one vector; none keeps them, time those of a time patch"),
     ROW("length", ASD_OPT_CHOICE, length, "first", 0, 0, "first|whole", "",

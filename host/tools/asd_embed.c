@@ -27,6 +27,7 @@ static const asd_opt opts[] = {
     EMBED_TEXT("encoder", 0, encoder, "NAME", "embed INPUT with this encoder instead of a recipe"),
     EMBED_TEXT("weights", 0, weights, "FILE",
                "its checkpoint; NAME=FILE,..; a folder with NAME.pt; or random"),
+    EMBED_TEXT("adapter", 0, adapter, "DIR", "a LoRA adapter that is merged into the weights"),
     /* keep in step with asd_embed_how_opts: how[i] is its row i */
     EMBED_TEXT("channel", 0, how[0], "WHICH", "near, far, both, difference or subtracted"),
     EMBED_TEXT("layer", 0, how[1], "N", "transformer block from 1; last (default) or all"),

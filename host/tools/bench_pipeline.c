@@ -157,7 +157,7 @@ static asd_status open_stages(pipeline *p)
     ASD_TRY(asd_device_open(p->a->device, &device, &p->gpu));
     if (p->gpu)
         ASD_TRY(asd_stream_new(p->gpu, &p->stream));
-    ASD_TRY(embed_encoder_open(p->a->encoder, p->a->weights, 1, 1, &p->e));
+    ASD_TRY(embed_encoder_open(p->a->encoder, p->a->weights, NULL, 1, 1, &p->e));
     const asd_encoder_output last = {asd_encoder_describe(p->e)->depth, ASD_POOL_MEAN};
     ASD_TRY(embed_net_new(p->e, &last, 1, 1, p->stream, p->a->precision == ASD_PRECISION_BF16,
                           &p->net, &p->embedder[2]));

@@ -13,7 +13,7 @@
 typedef struct embed_args {
     asd_recipe_args recipe;
     int             json, dry_run, force, join, list;
-    char           *encoder, *weights, *output, *shard;
+    char           *encoder, *weights, *adapter, *output, *shard;
     char           *how[7]; /* rows of asd_embed_how_opts as given, NULL when not */
     int64_t         batch, part_clips;
 } embed_args;
@@ -40,9 +40,9 @@ void               embed_list_encoders(FILE *out);
 
 /* Opens `name` with what --weights says of it: FILE, NAME=FILE,.., a folder with NAME.pt or
  * NAME.safetensors, random, or nothing for a tiny_ one, whose weights are random from the seed.
- * alone: the only encoder of the run, for which FILE needs no name. */
-asd_status embed_encoder_open(const char *name, const char *weights, uint64_t seed, int alone,
-                              asd_encoder **out);
+ * alone: the only encoder of the run, for which FILE needs no name. adapter: NULL, or merged. */
+asd_status embed_encoder_open(const char *name, const char *weights, const char *adapter,
+                              uint64_t seed, int alone, asd_encoder **out);
 
 typedef struct embed_net embed_net;
 /* Outputs as asd_encoder_plan_outputs takes them. Plans are made as shapes come and the latest two

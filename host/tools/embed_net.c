@@ -119,12 +119,14 @@ static asd_status find_weights(const char *name, const char *weights, int alone,
     return asd_path(file, "%s", weights);
 }
 
-asd_status embed_encoder_open(const char *name, const char *weights, uint64_t seed, int alone,
-                              asd_encoder **out)
+asd_status embed_encoder_open(const char *name, const char *weights, const char *adapter,
+                              uint64_t seed, int alone, asd_encoder **out)
 {
     char file[PATH_MAX] = "";
     *out                = NULL;
     ASD_TRY(check_name(name));
+    if (adapter && !alone)
+        return ASD_FAIL(ASD_E_USAGE, "--adapter %s: the recipe has several encoders", adapter);
     int         tiny = !strncmp(name, "tiny_", 5);
     const char *kind = tiny ? name + 5 : name;
     if (weights && !tiny)
@@ -138,7 +140,12 @@ asd_status embed_encoder_open(const char *name, const char *weights, uint64_t se
         ASD_TRY(asd_encoder_open(kind, file, out));
     else
         ASD_TRY(asd_encoder_random(kind, tiny, seed, out));
-    return ASD_OK;
+    asd_status st = adapter ? asd_encoder_merge_adapter(*out, adapter) : ASD_OK;
+    if (st) {
+        asd_encoder_close(*out);
+        *out = NULL;
+    }
+    return st;
 }
 
 /* --- embedder --- */

@@ -272,8 +272,8 @@ asd_status embed_run_all(embed_job *j)
         if (done[i])
             continue;
         if (!is_level(&j->stream[i]))
-            st = embed_encoder_open(j->stream[i].encoder, j->args->weights, j->seed, is_alone(j),
-                                    &e);
+            st = embed_encoder_open(j->stream[i].encoder, j->args->weights, j->args->adapter,
+                                    j->seed, is_alone(j), &e);
         for (int64_t k = i; k < j->n && !st; ++k)
             if (!done[k] && !strcmp(j->stream[k].encoder, j->stream[i].encoder))
                 st = run_pass(j, k, done, e);
