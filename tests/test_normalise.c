@@ -222,6 +222,44 @@ static void test_fusion(void **state)
     assert_fails(asd_fusion_parse(good, 3, labels, 3, weight), ASD_E_CONFIG, "base twice");
 }
 
+/* What parses has a weight above 0 for a label that exists; nothing else changes. */
+static void test_fusion_mutants(void **state)
+{
+    (void)state;
+    static const char *const labels[]  = {"base", "joint", "level"};
+    static const char        letters[] = "basejointlevl=.-+e0123456789 \t,x\xff";
+    asd_rng                  r;
+    int                      parsed = 0;
+    asd_rng_init(&r, 11, ASD_RNG_TEST, 0, 0);
+    for (int k = 0; k < 20000; ++k) {
+        char   text[40] = "joint = 0.25", *one[1] = {text};
+        double weight[3];
+        size_t n = strlen(text);
+        for (uint32_t edits = asd_rng_below(&r, 4); edits; --edits) {
+            size_t at = asd_rng_below(&r, (uint32_t)n);
+            if (asd_rng_below(&r, 2)) {
+                text[at] = letters[asd_rng_below(&r, sizeof letters - 1)];
+            } else {
+                memmove(text + at, text + at + 1, n - at);
+                --n;
+            }
+        }
+        asd_status st = asd_fusion_parse(one, 1, labels, 3, weight);
+        if (st) {
+            assert_int_equal(st, ASD_E_CONFIG);
+            continue;
+        }
+        ++parsed;
+        int set = 0;
+        for (int l = 0; l < 3; ++l) {
+            assert_true(weight[l] >= 0 && weight[l] < 1e6);
+            set += weight[l] > 0;
+        }
+        assert_int_equal(set, 1);
+    }
+    assert_true(parsed > 4000 && parsed < 18000);
+}
+
 static const struct CMUnitTest cases[] = {
     ASD_CASE("score/normalise/z-train", test_z_train),
     ASD_CASE("score/normalise/few-targets", test_few_targets),
@@ -229,6 +267,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("score/normalise/ranks", test_ranks),
     ASD_CASE("score/normalise/z-test", test_z_test),
     ASD_CASE("score/fusion/texts", test_fusion),
+    ASD_CASE("score/fusion/mutants", test_fusion_mutants),
 };
 
 ASD_TEST_MAIN(cases)

@@ -165,22 +165,28 @@ done:
 }
 
 /* Axes i = v_i / sqrt(l_i) as columns of panels, v from the eigenvectors u of z z' or z' z. */
-static void fill_axes(asd_basis *b, const double *z, int64_t n, const double *u, int of_rows,
-                      const double *raw)
+static asd_status fill_axes(asd_basis *b, const double *z, int64_t n, const double *u, int of_rows,
+                            const double *raw)
 {
-    int64_t D = b->D, m = of_rows ? n : D;
-    for (int64_t i = 0; i < b->k; ++i) {
-        double scale = 1 / sqrt(b->value[i]);
-        if (!of_rows) {
-            for (int64_t d = 0; d < D; ++d)
-                *asd_panels_at(&b->axis, d, i) = u[i * m + d] * scale;
-            continue;
-        }
-        double unit = scale / sqrt(raw[i]); /* |z' u| = sqrt(l) */
-        for (int64_t r = 0; r < n; ++r)
-            for (int64_t d = 0; d < D; ++d)
-                *asd_panels_at(&b->axis, d, i) += u[i * m + r] * unit * z[r * D + d];
+    int64_t       D = b->D, k = b->k;
+    double       *turned = NULL;
+    const double *v      = u; /* (k, D) */
+    if (of_rows) {
+        if (!(turned = malloc((size_t)(k * D) * sizeof *turned)))
+            return ASD_FAIL(ASD_E_OOM, "no memory for %lld axes", (long long)k);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)k, (int)D, (int)n, 1, u, (int)n,
+                    z, (int)D, 0, turned, (int)D);
+        v = turned;
     }
+    for (int64_t i = 0; i < k; ++i) {
+        double scale = 1 / sqrt(b->value[i]);
+        if (of_rows)
+            scale /= sqrt(raw[i]); /* |z' u| = sqrt(l) */
+        for (int64_t d = 0; d < D; ++d)
+            *asd_panels_at(&b->axis, d, i) = v[i * D + d] * scale;
+    }
+    free(turned);
+    return ASD_OK;
 }
 
 /* Where the two centres fall: the first on 0, the other on offset' axes. */
@@ -240,10 +246,10 @@ asd_status asd_basis_fit(asd_basis *b, const float *x, int64_t n, int64_t D,
         b->value[i] = fmax(raw[i], 1e-6 * raw[0]);
     if (!st)
         st = asd_panels_new(&b->axis, D, k);
-    if (!st) {
-        fill_axes(b, z, n, u, of_rows, raw);
+    if (!st)
+        st = fill_axes(b, z, n, u, of_rows, raw);
+    if (!st)
         st = place_targets(b, offset);
-    }
     free(z);
     free(offset);
     free(c);

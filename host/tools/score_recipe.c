@@ -4,6 +4,7 @@
 #include "tools/score_recipe.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "score/scores.h"
 #include "score/threshold.h"
 #include "tools/train_run.h"
@@ -114,5 +115,7 @@ asd_status score_recipe(const asd_recipe *recipe, const score_from *from, score_
     if (!recipe->cfg.embed_streams.n)
         return score_by_networks(recipe, from, out, used);
     *used = json_string("cpu");
+    if (from->device && from->device->cuda)
+        asd_note("detectors on embeddings work on the CPU; --device is asd-embed's");
     return score_by_embeddings(recipe, from, out);
 }
