@@ -70,4 +70,4 @@ install(FILES ${CMAKE_BINARY_DIR}/asd.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkg
 if(EXISTS ${PROJECT_SOURCE_DIR}/recipes)
   install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/asd)
 endif()
-install(PROGRAMS bench/peers/kernels.py DESTINATION ${CMAKE_INSTALL_DATADIR}/asd/peers)
+install(PROGRAMS bench/peers/kernels.py bench/peers/encoder.py DESTINATION ${CMAKE_INSTALL_DATADIR}/asd/peers)

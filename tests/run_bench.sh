@@ -104,6 +104,20 @@ says err 'cut.jsonl:5: '
 run 3 compare "$work/a.jsonl" "$work/missing.jsonl"
 says err missing.jsonl
 
+# --- whole encoders ---
+small=(--device cpu --alone --batch 2 --seconds 0.5 --calls 2)
+run 0 encoder --encoder tiny_dasheng "${small[@]}"
+says out 'clips/s'
+run 0 encoder --encoder tiny_beats "${small[@]}" --json -o "$work/encoder.json"
+says out '"schema":"asd.bench-encoder/1"'
+cmp -s "$work/out" "$work/encoder.json" || bad "encoder: -o has another line than --json"
+run 2 encoder --encoder tiny_eat "${small[@]}" --precision bf16
+says err 'fp32 only'
+run 2 encoder --encoder resnet "${small[@]}"
+says err 'beats, eat, sslam, dasheng'
+run 2 encoder --encoder tiny_beats --device cpu --seconds 0.1 --alone
+says err '2800'
+
 # --- wrong usage, no device ---
 run 2
 run 2 kernel

@@ -115,10 +115,12 @@ static asd_val whole_clips(const encoder_tape *e, const asd_encoder_graph *g, as
 static asd_status check_length(const asd_encoder_desc *d, int64_t S)
 {
     int64_t least = asd_encoder_min_samples(d), most = asd_encoder_max_samples(d);
-    if (S < least || S > most)
-        return ASD_FAIL(ASD_E_CONFIG, "%s takes clips of %lld to %lld samples at %d Hz, not %lld",
-                        d->kind, (long long)least, (long long)most, (int)ASD_ENCODER_RATE_HZ,
-                        (long long)S);
+    if (S < least)
+        return ASD_FAIL(ASD_E_CONFIG, "%s takes clips of at least %lld samples at %d Hz, not %lld",
+                        d->kind, (long long)least, (int)ASD_ENCODER_RATE_HZ, (long long)S);
+    if (S > most)
+        return ASD_FAIL(ASD_E_CONFIG, "%s takes clips of at most %lld samples at %d Hz, not %lld",
+                        d->kind, (long long)most, (int)ASD_ENCODER_RATE_HZ, (long long)S);
     return ASD_OK;
 }
 

@@ -94,8 +94,10 @@ asd_status asd_encoder_plan_outputs(asd_encoder *e, int64_t B, int64_t S,
     r->e = e;
     r->n = n;
     ASD_GO(done, st, record(r, B, S, outputs, bf16));
-    if (s && !e->params.on_gpu.w)
+    if (s && !e->params.on_gpu.w) {
+        e->params.bf16_weights = 1; /* a later plan may want them */
         ASD_GO(done, st, asd_params_to_gpu(&e->params, s));
+    }
     ASD_GO(done, st, asd_plan_build(&r->tape, ASD_NO_VAL, r->val, n, s, &r->plan));
     ASD_GO(done, st, asd_encoder_fill(&r->g, r->plan));
     e->planned = 1;
