@@ -85,11 +85,14 @@ static const char *find_kind(const asd_weights *w)
 asd_status asd_encoder_open(const char *kind, const char *path, asd_encoder **out)
 {
     asd_status       st = ASD_OK;
-    asd_weights      w;
-    encoder_file     f = {0};
+    asd_weights      w  = {0};
+    encoder_file     f  = {0};
+    char             hash[65];
     asd_encoder     *e = NULL;
     asd_encoder_desc d;
     *out = NULL;
+    /* first, because it reads the whole file too: later, there would be the weights beside it */
+    ASD_GO(done, st, asd_weights_hash(path, hash));
     ASD_GO(done, st, asd_weights_open(path, &w));
     if (!kind && !(kind = find_kind(&w))) {
         st = ASD_FAIL(ASD_E_DATA,
@@ -103,7 +106,7 @@ asd_status asd_encoder_open(const char *kind, const char *path, asd_encoder **ou
     ASD_GO(done, st, k->describe(&f, &d));
     ASD_GO(done, st, asd_encoder_new(&d, &e));
     ASD_GO(done, st, encoder_load(e, &f));
-    ASD_GO(done, st, asd_weights_hash(path, e->hash));
+    snprintf(e->hash, sizeof e->hash, "%s", hash);
     encoder_make_key(e);
     *out = e;
     e    = NULL;
