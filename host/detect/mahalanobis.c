@@ -5,22 +5,28 @@
  *   d_m(x) = sqrt(sum over axes of (a' (x - mean_m))^2)
  *
  * Leave one out. Without row i of a domain of N rows its residual is r N / (N - 1) from the mean of
- * the others. cov=weighted: so much for the centre, the axes are kept (systems E1, 5): the scores
- * are exact for centres, not for eigenvectors. cov=ledoit_wolf: the covariance is left out too,
- * with shrinkage and mean variance kept. With c = (1 - rho) N / ((N - 1) (n - 1)) it is M - c r r',
- * so v' (M - c r r')^-1 v = q_vv + c q_vr^2 / (1 - c q_rr),   q in the metric of M^-1.
+ * the others. cov=weighted, loo=centre: so much for the centre, the axes are kept (systems E1, 5):
+ * the scores are exact for centres, not for eigenvectors, in which a target clip of large weight
+ * has a large part. loo=refit: all is fitted again without the clip (its fold, where a domain has
+ * many: clip number j of its domain is in fold j mod folds). cov=ledoit_wolf: the covariance is
+ * left out too, with shrinkage and mean variance kept. With c = (1 - rho) N / ((N - 1) (n - 1)) it
+ * is M - c r r', so v' (M - c r r')^-1 v = q_vv + c q_vr^2 / (1 - c q_rr),   q in the metric of
+ * M^-1.
  */
 #include "detect/basis.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { COV_WEIGHTED, COV_LEDOIT_WOLF };
+enum { LOO_CENTRE, LOO_REFIT };
+static const int64_t refit_folds[2] = {10, 20}; /* most of a domain; DCASE has 10 target clips */
 
 typedef struct maha_params {
     int64_t k;
     double  weight;
-    int     centre, cov;
+    int     centre, cov, loo;
 } maha_params;
 
 static const asd_opt rows[] = {
@@ -32,6 +38,8 @@ static const asd_opt rows[] = {
      "distance to each domain's mean, or to the mean of all"},
     {"cov", 0, ASD_OPT_CHOICE, offsetof(maha_params, cov), "weighted", 0, 0, "weighted|ledoit_wolf",
      "", "weighted principal axes, or a shrunk covariance"},
+    {"loo", 0, ASD_OPT_CHOICE, offsetof(maha_params, loo), "centre", 0, 0, "centre|refit", "",
+     "what cov=weighted leaves a training clip out of: its mean, or mean and axes"},
     {0},
 };
 
@@ -115,6 +123,73 @@ static asd_status leave_out_row(const maha_state *s, const asd_basis *held_out, 
     return ASD_OK;
 }
 
+/* The rows with keep[i] == wanted, side by side; returns their number. */
+static int64_t pick_rows(const asd_clip_rows *x, const unsigned char *keep, int wanted,
+                         const unsigned char *is_target, float *out, unsigned char *out_target)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < x->n; ++i)
+        if (keep[i] == wanted) {
+            memcpy(out + n * x->D, x->x + i * x->D, (size_t)x->D * sizeof *out);
+            out_target[n++] = is_target[i];
+        }
+    return n;
+}
+
+/* Scores of the clips with out[i] by a fit to the others. */
+static asd_status refit_without(const asd_train_rows *train, const asd_clip_rows *x,
+                                const asd_basis_rule *rule, int heads, const unsigned char *out,
+                                const char *what, double *loo)
+{
+    asd_basis      b      = {0};
+    float         *kept   = malloc((size_t)(x->n * x->D) * sizeof *kept);
+    unsigned char *target = malloc((size_t)x->n);
+    double        *score  = malloc((size_t)(2 * x->n) * sizeof *score);
+    int64_t        n      = 0;
+    asd_status     st     = kept && target && score
+                                ? ASD_OK
+                                : ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld rows", what, (long long)x->n);
+    if (!st) {
+        n  = pick_rows(x, out, 0, train->is_target, kept, target);
+        st = asd_basis_fit(&b, kept, n, x->D, target, rule, what);
+    }
+    if (!st) {
+        n  = pick_rows(x, out, 1, train->is_target, kept, target);
+        st = distances(&b, heads, kept, n, score);
+    }
+    for (int64_t i = 0, k = 0; i < x->n && !st; ++i)
+        if (out[i]) {
+            memcpy(loo + 2 * i, score + 2 * k++, 2 * sizeof *loo);
+            if (heads == 2 && !b.count.n[train->is_target[i] != 0])
+                loo[2 * i + train->is_target[i]] = (double)INFINITY;
+        }
+    asd_basis_clear(&b);
+    free(kept);
+    free(target);
+    free(score);
+    return st;
+}
+
+static asd_status leave_out_refit(const maha_state *s, const asd_train_rows *train,
+                                  const asd_clip_rows *x, const asd_basis_rule *rule,
+                                  const char *what, double *loo)
+{
+    unsigned char *out = malloc((size_t)x->n);
+    asd_status     st  = out ? ASD_OK : ASD_FAIL(ASD_E_OOM, "%s: no memory for folds", what);
+    for (int domain = 0; domain < 2; ++domain) {
+        int64_t N     = s->basis.count.n[domain];
+        int64_t folds = N < refit_folds[domain] ? N : refit_folds[domain];
+        for (int64_t f = 0; f < folds && !st; ++f) {
+            int64_t seen = 0;
+            for (int64_t i = 0; i < x->n; ++i)
+                out[i] = train->is_target[i] == domain && seen++ % folds == f;
+            st = refit_without(train, x, rule, s->heads, out, what, loo);
+        }
+    }
+    free(out);
+    return st;
+}
+
 static asd_status maha_fit(void *state, const void *params, const asd_train_rows *train,
                            const char *what, double *loo, int *heads)
 {
@@ -137,6 +212,8 @@ static asd_status maha_fit(void *state, const void *params, const asd_train_rows
     }
     asd_basis_rule rule = {.centre = centre, .k = p->k, .weight = p->weight};
     ASD_TRY(asd_basis_fit(&s->basis, x->x, x->n, x->D, train->is_target, &rule, what));
+    if (p->loo == LOO_REFIT)
+        return leave_out_refit(s, train, x, &rule, what, loo);
     ASD_TRY(distances(&s->basis, s->heads, x->x, x->n, loo));
     leave_out_centre(s, train, loo);
     return ASD_OK;
