@@ -240,6 +240,32 @@ static void test_refused(void **state)
     assert_fails(asd_encoder_open("wav2vec", path, &e), ASD_E_CONFIG, "beats, eat, sslam, dasheng");
 }
 
+/* Shapes that only a stride of 0 could fill: refused before memory is taken. */
+static void test_claims(void **state)
+{
+    static const layout l = {.kind = "beats", .form = WW_ZIP, .where = "model", .rename = as_is};
+    const encoder_kind *k = encoder_kind_find("beats");
+    asd_encoder_desc    d;
+    asd_weights         w;
+    encoder_file        f;
+    char                path[PATH_MAX];
+    (void)state;
+    assert_ok(asd_path(path, "%s/weights", asd_test_folder()));
+    write_file(&l, path);
+    assert_ok(asd_weights_open(path, &w));
+    assert_ok(encoder_file_open(&w, k, &f));
+    assert_ok(asd_encoder_default("beats", 0, &d));
+    assert_ok(k->describe(&f, &d));
+    assert_ok(encoder_check_claims(&f, &d));
+    for (int64_t i = 0; i < w.n; ++i)
+        if (f.core[i] && !strcmp(f.core[i], "encoder.layers.0.fc1.weight"))
+            w.tensor[i].dim[0] = INT32_MAX;
+    assert_ok(k->describe(&f, &d));
+    assert_fails(encoder_check_claims(&f, &d), ASD_E_DATA, "its shapes are those of");
+    encoder_file_close(&f);
+    asd_weights_close(&w);
+}
+
 /* An adapter read from PEFT's files does what the op does beside the weights. */
 static void test_adapter(void **state)
 {
@@ -304,6 +330,7 @@ static void test_adapter(void **state)
 static const struct CMUnitTest cases[] = {
     ASD_CASE("models/files/released-layouts", test_layouts),
     ASD_CASE("models/files/refused", test_refused),
+    ASD_CASE("models/files/claims", test_claims),
     ASD_CASE("models/files/adapter", test_adapter),
 };
 ASD_TEST_MAIN(cases)

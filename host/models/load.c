@@ -65,6 +65,30 @@ asd_status encoder_file_open(const asd_weights *w, const encoder_kind *k, encode
     return ASD_OK;
 }
 
+/* A tensor may claim more than its file holds: a stride of 0 repeats one number. Before memory is
+ * taken, all that the description wants must be there at two bytes an element at the least. */
+asd_status encoder_check_claims(const encoder_file *f, const asd_encoder_desc *d)
+{
+    encoder_names l    = {0};
+    double        want = 0;
+    encoder_kind_find(d->kind)->names(d, &l);
+    for (int i = 0; i < l.n; ++i) {
+        double count = l.name[i].flags & NAME_OPTIONAL ? 0 : 1;
+        for (int k = 0; k < l.name[i].n_dims; ++k)
+            count *= (double)l.name[i].dim[k];
+        want += count;
+    }
+    int failed = l.failed;
+    encoder_names_free(&l);
+    if (failed)
+        return ASD_FAIL(ASD_E_OOM, "no memory to read %s", f->w->path);
+    if (2 * want > (double)f->w->map_bytes)
+        return ASD_FAIL(ASD_E_DATA,
+                        "%s: its shapes are those of %.0f numbers, but it has %zu bytes",
+                        f->w->path, want, f->w->map_bytes);
+    return ASD_OK;
+}
+
 /* --- placing --- */
 
 float *encoder_place(const asd_params *p, const encoder_name *n)

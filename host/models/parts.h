@@ -86,6 +86,8 @@ struct asd_encoder {
     uint64_t         seed;
 };
 
+/* ASD_E_DATA when the description is larger than the file. */
+asd_status encoder_check_claims(const encoder_file *f, const asd_encoder_desc *d);
 /* Fills e->params from a file, strictly. */
 asd_status encoder_load(asd_encoder *e, const encoder_file *f);
 /* Where the first element of n is in the parameters' blocks. */
