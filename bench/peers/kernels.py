@@ -113,6 +113,15 @@ class Ops:
     def add(self, a, b):
         return self.torch.add(a, b, alpha=0.5)
 
+    def weightnorm(self, g, v):
+        return self.torch._weight_norm(v, g.reshape(1, 1, -1), 2)
+
+    def posconv(self, x, w, b):
+        """Channels first, as Conv1d wants it and BEATs turns it, and back."""
+        y = self.F.conv1d(x.transpose(1, 2), w.to(x.dtype), b.to(x.dtype), padding=w.shape[2] // 2,
+                          groups=x.shape[2] // w.shape[1])
+        return y[..., :x.shape[1]].transpose(1, 2)
+
     def take(self, x):
         first = 1 if "patches" in self.case else 0
         return x[:, first:first + self.output[1]].clone()
