@@ -13,7 +13,7 @@
 #include "base/par.h"
 #include "base/status.h"
 
-enum { BLOCK_ROWS = 768, LEAST_ROWS = 192, BLOCK_COLUMNS = 192, MANY = 32 };
+enum { BLOCK_ROWS = 768, LEAST_ROWS = 192, BLOCK_COLUMNS = 192, MANY = 16 };
 enum { WHOLE_ROWS = 24 }; /* whole tiles of every kind: 4, 6 and 8 rows */
 
 typedef struct cut {

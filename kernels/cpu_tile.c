@@ -224,11 +224,27 @@ void asd_turn(int64_t rows, int64_t columns, const float *from, int64_t ldfrom, 
     turn(asd_tile_best(), rows, columns, from, ldfrom, to, ldto);
 }
 
+/* n: a multiple of 8. Not memcpy: a call for 64 bytes costs more than the copy. */
+static inline void copy_row(const float *restrict from, float *restrict to, int64_t n)
+{
+    for (int64_t c = 0; c < n; c += 8)
+        for (int i = 0; i < 8; ++i)
+            to[c + i] = from[c + i];
+}
+
+/* Rows of B are a page apart: the processor does not guess the next by itself. */
+enum { AHEAD = 16 };
+
 /* One panel of n <= t->columns columns. */
 static void pack_panel(const asd_tile *t, asd_matrix b, int64_t k, int64_t n, float *to)
 {
     int64_t N = t->columns;
-    if (b.row == 1 && b.column != 1) {
+    if (b.column == 1 && n == N) {
+        for (int64_t i = 0; i < k; ++i) {
+            __builtin_prefetch(b.x + (i + AHEAD < k ? i + AHEAD : i) * b.row);
+            copy_row(b.x + i * b.row, to + i * N, N);
+        }
+    } else if (b.row == 1 && b.column != 1) {
         turn(t, n, k, b.x, b.column, to, N);
     } else {
         for (int64_t i = 0; i < k; ++i)
