@@ -78,6 +78,7 @@ static inline size_t asd_attention_cuda_work(asd_attention_sizes s)
     return (size_t)(rows + (s.gated ? lines + dt : 0)) * sizeof(float);
 }
 
+asd_status asd_attention_fwd_sm90(const asd_call *c); /* in attention_sm90.cu */
 asd_status attention_prepare_cuda(asd_call *c);
 void       attention_release_cuda(asd_call *c);
 const int32_t *

@@ -292,12 +292,18 @@ typedef struct asd_logmel_attr {
     int     method; /* ASD_LOGMEL_AUTO ..; the CPU has but one */
 } asd_logmel_attr;
 
+/* Which forward CUDA takes: the portable one; or the one for compute capability 9.0, bf16 and heads
+ * of width 64, refused where it cannot run. AUTO: the portable one, unless the environment says
+ * ASD_ATTENTION=hopper and the other suits. */
+enum { ASD_ATTENTION_AUTO, ASD_ATTENTION_PORTABLE, ASD_ATTENTION_HOPPER };
+
 /* Attention inside each clip, see kernels/attention.c. */
 typedef struct asd_attention_attr {
     int64_t heads;
     int     masked;                /* 1: input lengths; keys behind a clip's length do not count */
     int     gated;                 /* 1: inputs of the gated position bias */
     int64_t buckets, max_distance; /* of the bias: 320 and 800 for BEATs */
+    int     method;                /* ASD_ATTENTION_AUTO ..; the CPU has but one */
 } asd_attention_attr;
 
 /* Frames of a centred STFT: 1 + floor(S / hop). */

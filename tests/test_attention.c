@@ -262,6 +262,79 @@ static void test_padding(void **state)
     }
 }
 
+/* --- the kernel for Hopper --- */
+
+/* y of a forward on CUDA with bf16, by this method; returns 0 where the device cannot. */
+static int forward_by(shape s, int method, double *y)
+{
+    made         m;
+    op_rig       r;
+    asd_gpu_info info;
+    make_case(s, &m);
+    m.attr.method = method;
+    assert_ok(asd_gpu_ask(0, &info));
+    if (method == ASD_ATTENTION_HOPPER && (info.major != 9 || info.minor != 0))
+        return 0;
+    op_rig_new(&r, &asd_op_attention, &m.c, ASD_CUDA, 1);
+    op_rig_fwd(&r);
+    for (int64_t i = 0; i < asd_count(r.node.y.shape); ++i)
+        y[i] = op_rig_get(ASD_BF16, op_rig_host(&r.y), i);
+    op_rig_free(&r);
+    return 1;
+}
+
+/* The same sums in another order: y differs by roundings of p and of y itself. */
+static void test_hopper(void **state)
+{
+    static const shape shapes[] = {
+        {2, 150, 1, 64, 1, 1}, {1, 67, 2, 64, 0, 0}, {3, 5, 1, 64, 1, 0}};
+    (void)state;
+    if (n_variants() < 3)
+        skip();
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
+        shape   s = shapes[i];
+        int64_t n = s.B * s.P * s.H * s.K;
+        double *a = malloc((size_t)n * sizeof *a), *b = malloc((size_t)n * sizeof *b), size = 0;
+        int     can =
+            forward_by(s, ASD_ATTENTION_PORTABLE, a) && forward_by(s, ASD_ATTENTION_HOPPER, b);
+        for (int64_t j = 0; can && j < n; ++j) {
+            size = fmax(size, fabs(a[j]));
+            if (!(fabs(a[j] - b[j]) <= 0x1p-7 * (fabs(a[j]) + 0.25)))
+                fail_msg("y[%d] is %g by wgmma, %g by mma", (int)j, b[j], a[j]);
+        }
+        assert_true(!can || size > 0.5);
+        free(a);
+        free(b);
+        if (!can) {
+            print_message("skipped: no device of compute capability 9.0\n");
+            skip();
+        }
+    }
+}
+
+static void test_hopper_refused(void **state)
+{
+    made        m;
+    asd_call    c = {0};
+    asd_gpu    *gpu;
+    asd_stream *stream;
+    (void)state;
+    if (n_variants() < 3)
+        skip();
+    make_case((shape){1, 5, 1, 32, 0, 0}, &m);
+    m.attr.method = ASD_ATTENTION_HOPPER;
+    assert_ok(asd_gpu_open(0, &gpu));
+    assert_ok(asd_stream_new(gpu, &stream));
+    c.attr       = &m.attr;
+    c.stream     = stream;
+    c.x[0].dtype = ASD_F32;
+    c.x[0].shape = m.c.in[0].shape;
+    assert_fails(asd_op_attention.prepare[ASD_CUDA](&c), ASD_E_CONFIG, "f32, heads of width 32");
+    asd_op_attention.release[ASD_CUDA](&c);
+    asd_stream_free(stream);
+    asd_gpu_close(gpu);
+}
+
 /* --- buckets --- */
 
 /* Where BEATs' buckets 80 .. 159 begin, from its specification. */
@@ -356,6 +429,8 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("attention/bwd/long clips on the CPU", test_long),
     ASD_CASE("attention/batch/same bits alone", test_batch),
     ASD_CASE("attention/masked/padding is not read", test_padding),
+    ASD_CASE("attention/hopper/as portable", test_hopper),
+    ASD_CASE("attention/hopper/refused", test_hopper_refused),
     ASD_CASE("attention/infer/refusals", test_refusals),
     ASD_CASE("attention/tape/inputs", test_tape),
 };

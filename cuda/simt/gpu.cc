@@ -76,7 +76,7 @@ static void describe(size_t used, size_t limit, asd_gpu_info *out)
 {
     memset(out, 0, sizeof *out);
     snprintf(out->name, sizeof out->name, "SIMT on the CPU (for tests)");
-    out->major       = 8;
+    out->major       = 9; /* it emulates wgmma too */
     out->sms         = 4;
     out->total_bytes = limit;
     out->free_bytes  = limit - used;
