@@ -407,11 +407,21 @@ static void sharded(void **state)
         assert_ok(asd_embed_run(&s.job));
         assert_int_equal(s.job.computed, 0);
 
-        assert_ok(asd_embed_join_shards(s.path[0], 3, s.output[0].method));
-        assert_fails(asd_embed_join_shards(s.path[0], 3, "{\"format\":1,\"layer\":3}"), ASD_E_DATA,
-                     "layer: was 1, now 3");
-        assert_fails(asd_embed_join_shards(s.path[0], 4, s.output[0].method), ASD_E_DATA,
+        assert_ok(asd_embed_join_shards(s.path[0], 3, s.output[0].method, 0));
+        assert_fails(asd_embed_join_shards(s.path[0], 3, "{\"format\":1,\"layer\":3}", 0),
+                     ASD_E_DATA, "layer: was 1, now 3");
+        assert_fails(asd_embed_join_shards(s.path[0], 4, s.output[0].method, 0), ASD_E_DATA,
                      "1-of-4.h5: there is no such file");
+
+        /* a file of somebody else, and one made in another way, are not replaced */
+        assert_ok(asd_write_file(s.path[0], "precious", 8));
+        assert_fails(asd_embed_join_shards(s.path[0], 3, NULL, 0), ASD_E_DATA, "-f replaces it");
+        assert_int_equal(rename(s.path[1], s.path[0]), 0);
+        assert_fails(asd_embed_join_shards(s.path[0], 3, NULL, 0), ASD_E_DATA,
+                     "made in another way: layer: was 2, now 1; -f replaces it");
+        assert_ok(asd_embed_join_shards(s.path[0], 3, NULL, 1));
+        assert_ok(asd_embed_join_shards(s.path[1], 3, s.output[1].method, 0));
+        assert_right(&s);
         assert_ok(asd_embed_shard_path(s.path[0], 2, 3, shard));
         assert_int_equal(unlink(shard), 0);
         assert_fails(asd_embed_run(&s.job), ASD_E_DATA, "2-of-3.h5: there is no such file");

@@ -64,8 +64,9 @@ typedef struct asd_embed_job {
 asd_status asd_embed_check(asd_embed_job *j);
 /* ASD_E_STOPPED: asked to stop, what was finished is saved. */
 asd_status asd_embed_run(asd_embed_job *j);
-/* Joins the shards of one output, which must all be there. method NULL: that of the first. */
-asd_status asd_embed_join_shards(const char *path, int64_t n_shards, const char *method);
+/* Joins the shards of one output, which must all be there. method NULL: that of the first. What
+ * lies at path and is no earlier file of this method is replaced only with force. */
+asd_status asd_embed_join_shards(const char *path, int64_t n_shards, const char *method, int force);
 /* "DIR/e.h5", 2, 4 -> "DIR/e.2-of-4.h5" */
 asd_status asd_embed_shard_path(const char *path, int64_t shard, int64_t n_shards, char *out);
 

@@ -55,7 +55,32 @@ static asd_status add_shard(gathering *g, asd_embed_file *f, const char *path, c
     return ASD_OK;
 }
 
-asd_status asd_embed_join_shards(const char *path, int64_t n_shards, const char *wanted)
+/* Somebody's file is not replaced by the joined one unasked; an earlier one of this method is. */
+static asd_status check_target(const char *path, const char *method)
+{
+    asd_embed_file *f    = NULL;
+    char           *have = NULL, why[1024];
+    asd_status      st   = ASD_OK;
+    switch (asd_embed_look(path)) {
+    case ASD_EMBED_ABSENT:
+    case ASD_EMBED_UNFINISHED: return ASD_OK;
+    case ASD_EMBED_OTHER:
+        return ASD_FAIL(ASD_E_DATA, "%s: in the way of the joined file; -f replaces it", path);
+    case ASD_EMBED_COMPLETE: break;
+    }
+    ASD_TRY(asd_embed_open(path, &f));
+    st = asd_embed_key_method(path, asd_embed_head(f)->key_material, &have);
+    if (!st && strcmp(have, method))
+        st = ASD_FAIL(ASD_E_DATA,
+                      "%s: in the way of the joined file, and made in another way: %s; -f replaces "
+                      "it",
+                      path, asd_embed_difference(have, method, why, sizeof why));
+    free(have);
+    asd_embed_close(f);
+    return st;
+}
+
+asd_status asd_embed_join_shards(const char *path, int64_t n_shards, const char *wanted, int force)
 {
     asd_status st       = ASD_OK;
     char     **name     = calloc((size_t)n_shards, sizeof *name);
@@ -75,6 +100,8 @@ asd_status asd_embed_join_shards(const char *path, int64_t n_shards, const char 
             goto done;
         }
     }
+    if (!force)
+        ASD_GO(done, st, check_target(path, method));
     asd_embeddings whole = {.N = g.n, .clip = g.clip, .audio = g.audio};
     ASD_GO(done, st, asd_embed_key_make(method, &whole, &material, &key));
     st = asd_embed_join(path, name, n_shards, key, material);
@@ -103,8 +130,6 @@ asd_status asd_embed_join_if_last(const asd_embed_job *j, asd_embed_output *o)
         if (asd_embed_look(shard) != ASD_EMBED_COMPLETE)
             return ASD_OK;
     }
-    if (!j->force && asd_embed_look(o->path) == ASD_EMBED_OTHER)
-        return ASD_FAIL(ASD_E_DATA, "%s: in the way of the joined file; -f replaces it", o->path);
     /* Two that finish together write the same bytes under names of their own, one after the other.
      */
     const char *base = asd_base_name(o->path);
@@ -117,7 +142,7 @@ asd_status asd_embed_join_if_last(const asd_embed_job *j, asd_embed_output *o)
             close(lock);
         return st;
     }
-    asd_status st = asd_embed_join_shards(o->path, j->n_shards, o->method);
+    asd_status st = asd_embed_join_shards(o->path, j->n_shards, o->method, j->force);
     close(lock);
     o->joined = !st;
     return st;

@@ -286,7 +286,7 @@ asd_status embed_run_all(embed_job *j)
 asd_status embed_join_all(embed_job *j)
 {
     for (int64_t i = 0; i < j->n; ++i) {
-        ASD_TRY(asd_embed_join_shards(j->path[i], j->n_shards, NULL));
+        ASD_TRY(asd_embed_join_shards(j->path[i], j->n_shards, NULL, j->args->force));
         json_array_append_new(j->files, json_pack("{s:s, s:s, s:s}", "path", j->path[i], "stream",
                                                   j->stream[i].name, "state", "joined"));
     }
