@@ -105,6 +105,7 @@ asd_status asd_encoder_open(const char *kind, const char *path, asd_encoder **ou
     ASD_GO(done, st, encoder_file_open(&w, k, &f));
     ASD_GO(done, st, k->describe(&f, &d));
     ASD_GO(done, st, encoder_check_claims(&f, &d));
+    encoder_file_rest(&f);
     ASD_GO(done, st, asd_encoder_new(&d, &e));
     ASD_GO(done, st, encoder_load(e, &f));
     snprintf(e->hash, sizeof e->hash, "%s", hash);

@@ -123,14 +123,20 @@ static int fits(const encoder_name *n, const asd_weight *t)
     return 1;
 }
 
-/* The mapped pages of a tensor are not needed any more. They are the file's, so nothing is lost. */
-static void give_back(const asd_weight *t)
+/* Mapped pages that are not needed any more. They are the file's, so nothing is lost. */
+static void give_back(const void *data, size_t bytes)
 {
     uintptr_t page  = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t first = ((uintptr_t)t->data + page - 1) / page * page;
-    uintptr_t end   = ((uintptr_t)t->data + t->storage_bytes_left) / page * page;
+    uintptr_t first = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t end   = ((uintptr_t)data + bytes) / page * page;
     if (end > first)
         madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
+void encoder_file_rest(const encoder_file *f)
+{
+    if (f->w->map)
+        give_back(f->w->map, f->w->map_bytes);
 }
 
 static asd_status read_tensor(asd_encoder *e, const encoder_file *f, const encoder_name *n,
@@ -152,7 +158,7 @@ static asd_status read_tensor(asd_encoder *e, const encoder_file *f, const encod
     }
     if (!direct && !again)
         encoder_put(&e->params, n, copy, count);
-    give_back(t);
+    give_back(t->data, t->storage_bytes_left);
 done:
     free(copy);
     return st;

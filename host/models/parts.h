@@ -19,6 +19,8 @@ typedef struct encoder_file {
 
 asd_status encoder_file_open(const asd_weights *w, const struct encoder_kind *k, encoder_file *f);
 void       encoder_file_close(encoder_file *f);
+/* Gives back the memory of the file's pages, which its checksums have all read. */
+void              encoder_file_rest(const encoder_file *f);
 const asd_weight *encoder_file_find(const encoder_file *f, const char *core);
 
 /* One tensor of a file and where it goes. */
