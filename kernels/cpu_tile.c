@@ -211,8 +211,12 @@ static void turn(const asd_tile *t, int64_t rows, int64_t columns, const float *
 {
     int64_t whole_rows = rows / 8 * 8, whole_columns = columns / 8 * 8;
     for (int64_t r = 0; r < whole_rows; r += 8)
-        for (int64_t c = 0; c < whole_columns; c += 8)
+        for (int64_t c = 0; c < whole_columns; c += 8) {
+            /* the next 8 rows, half of them with each half line; past the end it does nothing */
+            for (int64_t i = 0, half = c / 8 % 2 * 4; i < 4; ++i)
+                __builtin_prefetch(from + (r + 8 + half + i) * ldfrom + c);
             t->turn(from + r * ldfrom + c, ldfrom, to + c * ldto + r, ldto);
+        }
     for (int64_t r = 0; r < rows; ++r)
         for (int64_t c = r < whole_rows ? whole_columns : 0; c < columns; ++c)
             to[c * ldto + r] = from[r * ldfrom + c];
