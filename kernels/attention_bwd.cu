@@ -22,6 +22,8 @@
 
 template <typename T, int K> struct bwd_shape {
     static constexpr int WARPS = sizeof(T) == 4 && K == 128 ? 2 : 4, THREADS = WARP * WARPS;
+    /* that share a multiprocessor: more would spill registers */
+    static constexpr int BLOCKS  = K == 32 ? 3 : 2;
     static constexpr int ROWS    = 16 * WARPS;        /* of the block's own tile */
     static constexpr int COLUMNS = K <= 64 ? 64 : 32; /* rows of a tile of the other side */
     static constexpr int STAGES  = sizeof(T) == 2 ? 2 : 1;
@@ -210,7 +212,7 @@ dq_scores(mma_c (&s)[1][NT], const mma_c (&dp)[1][NT], shared_ptr<float> window,
  * of q and dy, STAGES tiles of keys and of values, then floats: fold, six for each row, window of
  * the bias, and for TABLE dt of the window's length and the warps' diagonals. */
 template <typename T, int K, int GATED, int TABLE>
-static __global__ void __launch_bounds__(bwd_shape<T, K>::THREADS)
+static __global__ void __launch_bounds__(bwd_shape<T, K>::THREADS, bwd_shape<T, K>::BLOCKS)
     attention_dq_k(attention_args<T> p, const T *y, const T *dy, const float *saved, T *dqkv,
                    int add, bwd_scratch s, int tiles)
 {
@@ -320,7 +322,7 @@ static __global__ void __launch_bounds__(bwd_shape<T, K>::THREADS)
  * queries and of dy, then floats: STAGES times log-sums, deltas and gates of the queries, window.
  */
 template <typename T, int K, int GATED>
-static __global__ void __launch_bounds__(bwd_shape<T, K>::THREADS)
+static __global__ void __launch_bounds__(bwd_shape<T, K>::THREADS, bwd_shape<T, K>::BLOCKS)
     attention_dkv_k(attention_args<T> p, const T *dy, T *dqkv, int add, bwd_scratch s, int tiles)
 {
     typedef bwd_shape<T, K> F;

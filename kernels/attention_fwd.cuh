@@ -15,11 +15,12 @@ template <typename T, int K, int HOPPER> struct fwd_shape {
     static constexpr int QUERIES = 16 * MT * WARPS;
     static constexpr int KEYS    = K <= 64 ? 64 : 32;
     static constexpr int STAGES  = sizeof(T) == 2 ? 2 : 1;
-    static constexpr int BLOCKS  = sizeof(T) == 4 ? 4 : 2; /* that share a multiprocessor */
-    static constexpr int LD      = tile_row<T, K>::LD;
-    static constexpr int TILES   = (QUERIES + 2 * STAGES * KEYS) * LD; /* elements */
-    static constexpr int FLOATS  = 2 * K + 2 + QUERIES + 2;  /* fold, gate; and to whole 16 bytes */
-    static constexpr int SLACK   = HOPPER ? WGMMA_ALIGN : 0; /* bytes, to put tiles on 1024 */
+    /* that share a multiprocessor: more would spill registers */
+    static constexpr int BLOCKS = sizeof(T) == 2 ? 2 : K <= 64 ? 4 : 3;
+    static constexpr int LD     = tile_row<T, K>::LD;
+    static constexpr int TILES  = (QUERIES + 2 * STAGES * KEYS) * LD; /* elements */
+    static constexpr int FLOATS = 2 * K + 2 + QUERIES + 2;  /* fold, gate; and to whole 16 bytes */
+    static constexpr int SLACK  = HOPPER ? WGMMA_ALIGN : 0; /* bytes, to put tiles on 1024 */
 };
 
 /* Distances from the last query of a tile to the first key on. */
