@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """mutate.py - are the tests of the CUDA kernels any good? Break the kernels, one place at a time, and see.
 
-Every device function of kernels/*.cu, tests/simt/matmul.cu and cuda/*.cuh is read as text; each mutant changes one
-place of it:
+Every device function of kernels/*.cu and *.cuh, tests/simt/matmul.cu and cuda/*.cuh is read as text; each mutant
+changes one place of it:
 
     barrier   __syncthreads(), __syncwarp(), grid_barrier(), cp_async_wait<>() or cp_async_commit() is gone
     check     if (i < n) is always taken; if (i >= n) return; never; if (lane == 0) ... never
@@ -274,7 +274,7 @@ class Tree:
     def __init__(self, root, programs):
         self.root, self.programs = root, programs
         self.text, self.code, self.functions = {}, {}, []
-        for folder, ends in (('kernels', '.cu'), ('cuda', '.cuh'), ('tests/simt', '.cu')):
+        for folder, ends in (('kernels', ('.cu', '.cuh')), ('cuda', '.cuh'), ('tests/simt', '.cu')):
             for name in sorted(os.listdir(os.path.join(root, folder))):
                 path = f'{folder}/{name}'
                 if not name.endswith(ends) or name == 'mma_ptx.cuh' or (folder == 'tests/simt' and name != 'matmul.cu'):
@@ -285,6 +285,8 @@ class Tree:
                 self.functions += functions_of(path, self.code[path])
         self.units = [p for p in self.text if p.endswith('.cu')]
         self.commands = {u: self.commands_of(u) for u in self.units}
+        for u in self.units:  # kernels that another file launches are tested by its cases
+            self.commands[u] = self.commands[u] or [c for v in self.launchers_of(u) for c in self.commands[v]]
 
     def includes(self, path, seen=None):
         """The files of the tree that path includes, itself among them."""
@@ -304,9 +306,15 @@ class Tree:
         stem = os.path.basename(unit)[:-3]
         for program, source in self.programs.items():
             with open(os.path.join(self.root, source), encoding='utf-8') as f:
-                if re.search(rf'^#include "\w+/{stem}\.h"', f.read(), flags=re.M):
-                    found.append((program, []))
+                test = f.read()
+            if re.search(rf'^#include "\w+/{stem}\.h"', test, flags=re.M):
+                found.append((program, [f'{stem}/*'] if f'ASD_CASE("{stem}/' in test else []))
         return found
+
+    def launchers_of(self, unit):
+        """The other .cu files that call what this one exports."""
+        names = re.findall(r'^extern "C" \w+ (\w+)\(', self.text[unit], flags=re.M)
+        return [v for v in self.units if v != unit and any(re.search(rf'\b{n}\(', self.code[v]) for n in names)]
 
     def reach(self, unit):
         """Names of all device functions that this file's kernels may call, by name."""
