@@ -351,12 +351,12 @@ class Bench:
     def __init__(self, args, tree, scratch):
         self.args, self.tree, self.scratch = args, tree, scratch
         root = args.source
-        self.flags = ['-std=gnu++17', '-O1', '-g0', '-fPIC', '-w', '-ffp-contract=off', '-fsanitize=bounds',
+        self.flags = ['-std=gnu++17', '-O1', '-g0', '-fPIC', '-w', '-ffp-contract=off', '-fsanitize=bounds-strict',
                       '-fsanitize-undefined-trap-on-error', '-DASD_WITH_CUDA=1', '-DASD_SIMT=1', '-D_GNU_SOURCE']
         self.paths = [f'-I{root}', f'-I{root}/host'] + [f'-isystem{d}' for d in args.system_include if d != '/usr/include']
         self.head = []
         self.env = dict(os.environ, CMOCKA_TEST_ABORT='1', OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1',
-                        ASD_SOURCE=root)
+                        ASD_SOURCE=root, ASD_TEST_CPU_TRUTH='1')
         self.limit = {}
         # what every kernel includes, compiled once
         os.mkdir(f'{scratch}/head')
@@ -532,7 +532,7 @@ def main():
     args.source, args.bin = os.path.abspath(args.source), os.path.abspath(args.bin)
     programs = {}
     for source in ('tests/test_ops.c', 'tests/test_adam.c', 'tests/test_logmel.c', 'tests/test_mahalanobis.c',
-                   'tests/simt/test_matmul.c'):
+                   'tests/test_front.c', 'tests/simt/test_matmul.c'):
         name = os.path.basename(source)[:-2]
         if os.path.exists(f'{args.bin}/{name}_mutants') or name == 'test_ops':
             programs[name] = source

@@ -9,7 +9,8 @@
  * captured graph, for equal bits.
  * bwd: against central differences of the double reference with a random cotangent; each gradient
  * left out, and each alone; store and add; equal bits as above. Large shapes (bench): the CPU for
- * equal bits, CUDA against the CPU.
+ * equal bits, CUDA against the CPU; so are small ones where ASD_TEST_CPU_TRUTH is set, for a test
+ * that is run over and over (mutate.py): differences take most of the time.
  *
  * Tolerance. The forward may err by twice what the same formula errs in that precision: estimated
  * from the reference itself, run on inputs moved by half an ulp of fp32 (in which all sums are
@@ -264,7 +265,7 @@ static void differences(op_rig *r, const double *dy, double **want)
             want[k][i] = difference(r, ref, dy, k, i);
 }
 
-/* The truth of a large case on CUDA: what the CPU makes of the same numbers in fp32. */
+/* What the CPU makes of the same numbers in fp32: the truth on CUDA of a large case. */
 static void cpu_gradients(const op_rig *r, double **want)
 {
     static const unsigned char store[ASD_MAX_IN];
@@ -298,7 +299,7 @@ static void check_backward(op_rig *r)
     for (int k = 0; k < r->c->n_in; ++k)
         if (op_rig_has_grad(r, k))
             want[k] = malloc((size_t)asd_count(r->c->in[k].shape) * sizeof(double));
-    if (r->c->bench)
+    if (r->c->bench || (r->backend == ASD_CUDA && getenv("ASD_TEST_CPU_TRUTH")))
         cpu_gradients(r, want);
     else
         differences(r, dy, want);
