@@ -18,6 +18,9 @@ endforeach()
 # -Wno-array-bounds: gcc folds templates with the same code and then warns of one with the other's array size; the
 # sanitizer's bounds are exact.
 set(SIMT_OPTIONS -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-unused-function -Wno-array-bounds -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  list(APPEND SIMT_OPTIONS -Wno-pass-failed) # #pragma unroll is meant for nvcc
+endif()
 if(ASD_WERROR)
   list(APPEND SIMT_OPTIONS -Werror)
 endif()
