@@ -34,6 +34,7 @@ import time
 
 BARRIER = re.compile(r'\b(?:__syncthreads|__syncwarp|grid_barrier|cp_async_commit|cp_async_wait<\w+>)\([^;{}]*\);')
 RELATION = re.compile(r'(?<=[\w\)\]]) (<=|>=|<|>) (?=[\w\(\-!~*&])')
+ON_GPUS = ['mma_ptx.cuh', 'wgmma.cuh']  # instructions that the shim has twins of
 KINDS = ['barrier', 'check', 'mask', 'sum', 'clause', 'loop', 'add', 'short', 'flag']
 
 
@@ -277,7 +278,7 @@ class Tree:
         for folder, ends in (('kernels', ('.cu', '.cuh')), ('cuda', '.cuh'), ('tests/simt', '.cu')):
             for name in sorted(os.listdir(os.path.join(root, folder))):
                 path = f'{folder}/{name}'
-                if not name.endswith(ends) or name == 'mma_ptx.cuh' or (folder == 'tests/simt' and name != 'matmul.cu'):
+                if not name.endswith(ends) or name in ON_GPUS or (folder == 'tests/simt' and name != 'matmul.cu'):
                     continue
                 with open(os.path.join(root, path), encoding='utf-8') as f:
                     self.text[path] = f.read()
