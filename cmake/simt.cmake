@@ -119,7 +119,7 @@ if(ASD_MUTANTS)
   target_include_directories(asd_simt_kernels SYSTEM PRIVATE ${RANDOM123_INCLUDE})
   target_link_libraries(asd_simt_kernels PRIVATE asd_flags)
   foreach(source tests/test_ops.c tests/test_adam.c tests/test_logmel.c tests/test_mahalanobis.c tests/test_front.c
-          tests/simt/test_matmul.c)
+          tests/test_attention.c tests/simt/test_matmul.c)
     get_filename_component(name ${source} NAME_WE)
     add_executable(${name}_mutants ${source})
     # first the shared object, and needed, so that no archive behind it is asked for the kernels
