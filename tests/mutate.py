@@ -341,11 +341,11 @@ class Tree:
         return done
 
     def users(self, f):
-        """The .cu files to compile for a mutant of f: its own, or of a header two that reach it."""
+        """The .cu files to compile for a mutant of f: its own, or three that reach a header, least text first."""
         if f.path.endswith('.cu'):
             return [f.path]
-        return [u for u in self.units if f.path in self.includes(u) and f.name in self.reach(u)
-                and self.commands[u]][:2]
+        found = [u for u in self.units if f.path in self.includes(u) and f.name in self.reach(u) and self.commands[u]]
+        return sorted(found, key=lambda u: sum(len(self.code[p]) for p in self.includes(u)))[:3]
 
 
 # --- compiling and running -----------------------------------------------------------------------------------------
