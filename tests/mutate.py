@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """mutate.py - are the tests of the CUDA kernels any good? Break the kernels, one place at a time, and see.
 
-Every device function of kernels/*.cu and *.cuh, tests/simt/matmul.cu and cuda/*.cuh is read as text; each mutant
-changes one place of it:
+Every device function of kernels/*.cu (not of the headers beside them), tests/simt/matmul.cu and cuda/*.cuh is read
+as text; each mutant changes one place of it:
 
     barrier   __syncthreads(), __syncwarp(), grid_barrier(), cp_async_wait<>() or cp_async_commit() is gone
     check     if (i < n) is always taken; if (i >= n) return; never; if (lane == 0) ... never
@@ -275,7 +275,7 @@ class Tree:
     def __init__(self, root, programs):
         self.root, self.programs = root, programs
         self.text, self.code, self.functions = {}, {}, []
-        for folder, ends in (('kernels', ('.cu', '.cuh')), ('cuda', '.cuh'), ('tests/simt', '.cu')):
+        for folder, ends in (('kernels', '.cu'), ('cuda', '.cuh'), ('tests/simt', '.cu')):
             for name in sorted(os.listdir(os.path.join(root, folder))):
                 path = f'{folder}/{name}'
                 if not name.endswith(ends) or name in ON_GPUS or (folder == 'tests/simt' and name != 'matmul.cu'):
