@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """make_torch_files.py - small checkpoints written by PyTorch itself, as goldens for C.
 
-    /tmp/venv/bin/python tests/golden/make_torch_files.py        (any Python with torch)
+    python3 tests/golden/make_torch_files.py        (any Python with torch)
 
 Writes beside itself torch_zip.pt and torch_legacy.pt: the same dictionary in both of torch.save's forms, protocol 2.
 tests/test_weights.c reads them, and knows the values by these formulas:
