@@ -8,13 +8,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/asd-bench-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=2
 
-failed=0
-passed=0
-ok() { passed=$((passed + 1)); }
-bad() {
-    echo "FAIL $*"
-    failed=$((failed + 1))
-}
+source "$(dirname "$0")/checks.sh"
 run() { # run STATUS ARGS...: stdout and stderr go to $work/out and $work/err
     local want=$1 got=0
     shift

@@ -8,24 +8,7 @@ trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=2
 export LC_ALL=C
 
-failed=0
-passed=0
-ok() { passed=$((passed + 1)); }
-bad() {
-    echo "FAIL $*"
-    failed=$((failed + 1))
-}
-check() { # check TEXT COMMAND...: the command succeeds
-    local text=$1
-    shift
-    if "$@"; then ok; else bad "$text: $*"; fi
-}
-says() { # says FILE TEXT: the latest program's stdout (out) or stderr (err) holds TEXT
-    if grep -qF -- "$2" "$work/$1"; then ok; else
-        bad "standard $1 lacks: $2"
-        sed 's/^/    /' "$work/$1"
-    fi
-}
+source "$(dirname "$0")/checks.sh"
 embed() { # embed STATUS ARGS...
     local want=$1 got=0
     shift

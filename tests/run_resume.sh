@@ -9,18 +9,7 @@ trap 'jobs -p | xargs -r kill -9 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' 
 export OMP_NUM_THREADS=2
 RANDOM=13711
 
-failed=0
-passed=0
-ok() { passed=$((passed + 1)); }
-bad() {
-    echo "FAIL $*"
-    failed=$((failed + 1))
-}
-check() { # check TEXT COMMAND...: the command succeeds
-    local text=$1
-    shift
-    if "$@"; then ok; else bad "$text: $*"; fi
-}
+source "$(dirname "$0")/checks.sh"
 says() { # says TEXT: the latest train's stderr holds TEXT
     if grep -qF -- "$1" "$work/err"; then ok; else
         bad "standard error lacks: $1"
