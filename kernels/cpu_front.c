@@ -135,3 +135,27 @@ ASD_SIMD void asd_front_log(float *x, int64_t n, float floor, float scale)
         x[i]       = scale * asd_log_f32(asd_from_bits(u > least ? u : least));
     }
 }
+
+int64_t asd_front_triangle(const float edge[3], float (*at)(const void *ctx, int64_t bin),
+                           const void *ctx, int64_t bins, int64_t used, asd_mel_band *band,
+                           float *weight)
+{
+    asd_mel_band b = {.first = 0, .n = 0, .weight = used};
+    for (int64_t k = 0; k < bins; ++k) {
+        float x    = at(ctx, k);
+        float up   = (x - edge[0]) / (edge[1] - edge[0]);
+        float down = (edge[2] - x) / (edge[2] - edge[1]);
+        float ramp = up < down ? up : down;
+        if (!(ramp > 0))
+            continue;
+        if (!b.n)
+            b.first = k;
+        b.n = k - b.first + 1;
+        if (weight)
+            weight[used] = ramp;
+        ++used;
+    }
+    if (band)
+        *band = b;
+    return used;
+}

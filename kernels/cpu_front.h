@@ -57,4 +57,11 @@ void asd_front_mel(const asd_front *f, const asd_frames *power, asd_frames *mel)
 /* x[i] = scale * ln(max(x[i], floor)); a NaN stays one. */
 void asd_front_log(float *x, int64_t n, float floor, float scale);
 
+/* One mel band: a triangle of height 1 over edge[0], edge[1], edge[2], read at at(ctx, 0 ..
+ * bins-1), all in fp32. Its weights go behind the `used` of the bands before; returns used with
+ * them. band, weight: NULL to count only. */
+int64_t asd_front_triangle(const float edge[3], float (*at)(const void *ctx, int64_t bin),
+                           const void *ctx, int64_t bins, int64_t used, asd_mel_band *band,
+                           float *weight);
+
 #endif

@@ -75,32 +75,22 @@ static float mel_of(float hz)
     return 1127.0f * (float)log((double)one);
 }
 
+static float bin_mel(const void *unused, int64_t k)
+{
+    (void)unused;
+    return mel_of(31.25f * (float)k);
+}
+
 int64_t asd_fbank_bands(const asd_fbank_attr *a, asd_mel_band *band, float *weight)
 {
     double  low = 1127 * log(1 + 20.0 / 700), high = 1127 * log(1 + 8000.0 / 700);
     float   start = (float)low, step = (float)((high - low) / (double)(a->n_mels + 1));
     int64_t used = 0;
     for (int64_t m = 0; m < a->n_mels; ++m) {
-        float        left   = start + (float)m * step;
-        float        centre = start + (float)(m + 1) * step;
-        float        right  = start + (float)(m + 2) * step;
-        asd_mel_band b      = {.first = 0, .n = 0, .weight = used};
-        for (int64_t k = 0; k < ASD_FBANK_BINS; ++k) {
-            float mel  = mel_of(31.25f * (float)k);
-            float up   = (mel - left) / (centre - left);
-            float down = (right - mel) / (right - centre);
-            float ramp = up < down ? up : down;
-            if (!(ramp > 0))
-                continue;
-            if (!b.n)
-                b.first = k;
-            b.n = k - b.first + 1;
-            if (weight)
-                weight[used] = ramp;
-            ++used;
-        }
-        if (band)
-            band[m] = b;
+        const float edge[3] = {start + (float)m * step, start + (float)(m + 1) * step,
+                               start + (float)(m + 2) * step};
+        used = asd_front_triangle(edge, bin_mel, NULL, ASD_FBANK_BINS, used, band ? band + m : NULL,
+                                  weight);
     }
     return used;
 }

@@ -95,27 +95,18 @@ static float edge(const asd_meldb_attr *a, int64_t m)
     return 700.0f * ((float)pow(10, (double)(mel / 2595.0f)) - 1.0f);
 }
 
+static float bin_hz(const void *bins, int64_t k)
+{
+    return spaced(0, (float)(RATE_HZ / 2), *(const int64_t *)bins, k);
+}
+
 int64_t asd_meldb_bands(const asd_meldb_attr *a, asd_mel_band *band, float *weight)
 {
     int64_t used = 0, bins = a->n_fft / 2 + 1;
     for (int64_t m = 0; m < a->n_mels; ++m) {
-        float        left = edge(a, m), centre = edge(a, m + 1), right = edge(a, m + 2);
-        asd_mel_band b = {.first = 0, .n = 0, .weight = used};
-        for (int64_t k = 0; k < bins; ++k) {
-            float hz = spaced(0, (float)(RATE_HZ / 2), bins, k);
-            float up = (hz - left) / (centre - left), down = (right - hz) / (right - centre);
-            float ramp = up < down ? up : down;
-            if (!(ramp > 0))
-                continue;
-            if (!b.n)
-                b.first = k;
-            b.n = k - b.first + 1;
-            if (weight)
-                weight[used] = ramp;
-            ++used;
-        }
-        if (band)
-            band[m] = b;
+        const float corner[3] = {edge(a, m), edge(a, m + 1), edge(a, m + 2)};
+        used =
+            asd_front_triangle(corner, bin_hz, &bins, bins, used, band ? band + m : NULL, weight);
     }
     return used;
 }
