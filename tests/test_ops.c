@@ -280,13 +280,13 @@ static void cpu_gradients(const op_rig *r, double **want)
             op_rig_put(cpu.node.in[k].dtype, cpu.fresh[k], i, r->ref[k][i]);
     }
     for (int64_t j = 0; j < asd_count(r->node.y.shape); ++j)
-        op_rig_put(ASD_F32, op_rig_host(&cpu.dy), j,
+        op_rig_put(cpu.node.y.dtype, op_rig_host(&cpu.dy), j,
                    op_rig_get(r->node.y.dtype, op_rig_host(&r->dy), j));
     op_rig_fwd(&cpu);
     op_rig_bwd(&cpu, given, store);
     for (int k = 0; k < r->c->n_in; ++k)
         for (int64_t i = 0; want[k] && i < asd_count(r->c->in[k].shape); ++i)
-            want[k][i] = op_rig_get(ASD_F32, op_rig_host(&cpu.g[k]), i);
+            want[k][i] = op_rig_get(cpu.call.x[k].g_dtype, op_rig_host(&cpu.g[k]), i);
     op_rig_free(&cpu);
     free(dy);
 }
