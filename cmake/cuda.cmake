@@ -58,8 +58,9 @@ if(NOT ASD_CUDA STREQUAL OFF)
       list(APPEND CUDA_OPTIONS -Werror=all-warnings -Xcompiler=-Werror)
     endif()
     target_compile_options(asd PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>")
-    set(ASD_PTXAS_LOG ${CMAKE_CURRENT_LIST_DIR}/ptxas_log.sh)
-    set_target_properties(asd PROPERTIES CUDA_COMPILER_LAUNCHER "${ASD_PTXAS_LOG};${CMAKE_CUDA_COMPILER_LAUNCHER}")
+    # A list of its own: an empty launcher (no ccache) must not become an empty argument.
+    set(ASD_CUDA_LAUNCHER ${CMAKE_CURRENT_LIST_DIR}/ptxas_log.sh ${CMAKE_CUDA_COMPILER_LAUNCHER})
+    set_target_properties(asd PROPERTIES CUDA_COMPILER_LAUNCHER "${ASD_CUDA_LAUNCHER}")
     add_custom_target(kernel-resources DEPENDS asd VERBATIM COMMAND_EXPAND_LISTS
       COMMAND ${CMAKE_CURRENT_LIST_DIR}/kernel_resources.sh ${CMAKE_CURRENT_LIST_DIR}/spills.txt
         "$<FILTER:$<TARGET_OBJECTS:asd>,INCLUDE,[.]cu[.]o$>")
