@@ -7,7 +7,7 @@
  * below learn more slowly.
  * Used by: transformer encoders.
  */
-#include "kernels/cpu.h"
+#include "kernels/cpu_bf16.h"
 #include "kernels/op.h"
 
 #include "base/par.h"
@@ -32,26 +32,15 @@ static asd_status cast_infer(asd_node *n)
 
 static float get(asd_dtype t, const void *x, int64_t i)
 {
-    uint32_t bits;
-    float    v;
-    if (t == ASD_F32)
-        return ((const float *)x)[i];
-    bits = (uint32_t)((const uint16_t *)x)[i] << 16;
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    return t == ASD_F32 ? ((const float *)x)[i] : asd_bf16_value(((const uint16_t *)x)[i]);
 }
 
-/* To nearest, ties to even, as the device rounds. */
 static void put(asd_dtype t, void *x, int64_t i, float v)
 {
-    uint32_t bits;
-    if (t == ASD_F32) {
+    if (t == ASD_F32)
         ((float *)x)[i] = v;
-        return;
-    }
-    memcpy(&bits, &v, sizeof bits);
-    ((uint16_t *)x)[i] = isnan(v) ? (uint16_t)(bits >> 16 | 0x40)
-                                  : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    else
+        ((uint16_t *)x)[i] = asd_bf16_of(v);
 }
 
 static int64_t chunk_end(const asd_call *c, int64_t chunk)
@@ -63,13 +52,16 @@ static int64_t chunk_end(const asd_call *c, int64_t chunk)
 static void fwd_chunk(void *ctx, int64_t chunk)
 {
     const asd_call *c = ctx;
-    int64_t         o = chunk * CHUNK, end = chunk_end(c, chunk);
-    if (c->x[0].dtype == ASD_F32 && c->y.dtype == ASD_F32)
-        memcpy((float *)c->y.x + o, (const float *)c->x[0].x + o,
-               (size_t)(end - o) * sizeof(float));
+    int64_t         o = chunk * CHUNK, n = chunk_end(c, chunk) - o;
+    size_t          from = asd_dtype_size(c->x[0].dtype), to = asd_dtype_size(c->y.dtype);
+    const void     *x = (const char *)c->x[0].x + (size_t)o * from;
+    void           *y = (char *)c->y.x + (size_t)o * to;
+    if (from == to)
+        memcpy(y, x, (size_t)n * to);
+    else if (to == sizeof(float))
+        asd_bf16_widen(x, y, n);
     else
-        for (int64_t i = o; i < end; ++i)
-            put(c->y.dtype, c->y.x, i, get(c->x[0].dtype, c->x[0].x, i));
+        asd_bf16_narrow(x, y, n);
 }
 
 static void bwd_chunk(void *ctx, int64_t chunk)
@@ -112,12 +104,13 @@ static const asd_case cast_cases[] = {
 };
 
 const asd_op asd_op_cast = {
-    .name   = "cast",
-    .min_in = 1,
-    .n_in   = 1,
-    .infer  = cast_infer,
-    .fwd    = {cast_fwd_cpu, ASD_CUDA_FN(cast_fwd_cuda)},
-    .bwd    = {cast_bwd_cpu, ASD_CUDA_FN(cast_bwd_cuda)},
-    .bf16   = ASD_KEEPS_X(0),
-    .cases  = cast_cases,
+    .name     = "cast",
+    .min_in   = 1,
+    .n_in     = 1,
+    .infer    = cast_infer,
+    .fwd      = {cast_fwd_cpu, ASD_CUDA_FN(cast_fwd_cuda)},
+    .bwd      = {cast_bwd_cpu, ASD_CUDA_FN(cast_bwd_cuda)},
+    .bf16     = ASD_KEEPS_X(0),
+    .cpu_bf16 = cast_fwd_cpu,
+    .cases    = cast_cases,
 };

@@ -165,10 +165,13 @@ struct asd_op {
     asd_status (*prepare[ASD_NBACKENDS])(asd_call *c);
     void (*release[ASD_NBACKENDS])(asd_call *c); /* frees c->state; NULL if there is none */
     unsigned keeps;                              /* what bwd reads of the forward besides `saved` */
-    unsigned no_grad; /* bit k: input k has no gradient (indices, running statistics) */
-    unsigned updates; /* bit k: training fwd writes input k in place (running statistics) */
-    unsigned bf16;    /* bit k: input k may be ASD_BF16 on CUDA. A bf16 run of a case makes all of
-                       * them bf16; y takes the dtype that infer says */
+    unsigned no_grad;    /* bit k: input k has no gradient (indices, running statistics) */
+    unsigned updates;    /* bit k: training fwd writes input k in place (running statistics) */
+    unsigned bf16;       /* bit k: input k may be ASD_BF16. A bf16 run of a case makes all of them
+                          * bf16; y takes the dtype that infer says */
+    asd_kernel cpu_bf16; /* forward on the CPU of tensors in bf16; NULL: fwd[ASD_CPU] runs on fp32
+                          * copies (cpu_bf16.h) */
+    size_t (*cpu_bf16_work)(const asd_node *n); /* bytes of c->work for that; NULL: as for fwd */
     double (*flops)(const asd_node *n, int backward); /* for benchmarks; NULL = memory only */
     double (*bytes)(const asd_node *n, int backward); /* memory traffic at the least; NULL = every
                                                        * input, output and gradient once */
@@ -240,7 +243,7 @@ typedef struct asd_posconv_attr {
 typedef struct asd_patches_attr {
     int64_t pt, pf;    /* frames and mel bins of a patch */
     int     mel_major; /* where frame i and bin j are in a patch: 0: i pf + j; 1: j pt + i */
-    int     bf16;      /* 1: y is bf16 whatever x is, for CUDA alone */
+    int     bf16;      /* 1: y is bf16 whatever x is */
 } asd_patches_attr;
 
 typedef struct asd_tokens_attr {

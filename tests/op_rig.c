@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
+#include "kernels/cpu_bf16.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -50,7 +51,7 @@ double op_rig_ulp(asd_dtype t)
 
 const char *op_rig_label(asd_backend backend, int bf16)
 {
-    return backend == ASD_CPU ? "" : bf16 ? "cuda-bf16/" : "cuda/";
+    return backend == ASD_CPU ? (bf16 ? "bf16/" : "") : bf16 ? "cuda-bf16/" : "cuda/";
 }
 
 /* --- memory --- */
@@ -130,6 +131,7 @@ static void each(op_rig *r, void (*f)(const op_rig *, const rig_buffer *))
     f(r, &r->saved);
     f(r, &r->work);
     f(r, &r->bwd_work);
+    f(r, &r->wide);
     f(r, &r->step);
 }
 
@@ -203,6 +205,7 @@ void op_rig_new(op_rig *r, const asd_op *op, const asd_case *c, asd_backend back
     r->call.saved = buffer_new(r, &r->saved, r->node.saved_bytes);
     r->call.work  = buffer_new(r, &r->work, r->node.fwd_work_bytes);
     buffer_new(r, &r->bwd_work, r->node.bwd_work_bytes);
+    buffer_new(r, &r->wide, backend == ASD_CPU ? asd_bf16_room(&r->node) : 0);
     r->y_ref = malloc((size_t)asd_count(y.shape) * sizeof(double));
     if (op->prepare[backend])
         assert_ok(op->prepare[backend](&r->call));
@@ -223,6 +226,7 @@ void op_rig_free(op_rig *r)
     buffer_free(r, &r->saved);
     buffer_free(r, &r->work);
     buffer_free(r, &r->bwd_work);
+    buffer_free(r, &r->wide);
     buffer_free(r, &r->step);
     free(r->y_ref);
     asd_stream_free(r->stream);
@@ -283,6 +287,7 @@ static void finish(op_rig *r)
     buffer_check(&r->saved, "saved");
     buffer_check(&r->work, "scratch");
     buffer_check(&r->bwd_work, "backward scratch");
+    buffer_check(&r->wide, "scratch of bf16");
     buffer_check(&r->step, "step");
 }
 
@@ -293,13 +298,17 @@ static void before_fwd(op_rig *r)
     fill_nan(&r->y);
     fill_nan(&r->saved);
     fill_nan(&r->work);
+    fill_nan(&r->wide);
     each(r, push);
 }
 
 void op_rig_fwd(op_rig *r)
 {
     before_fwd(r);
-    assert_ok(r->op->fwd[r->backend](&r->call));
+    if (r->backend == ASD_CPU && asd_bf16_in(&r->node))
+        assert_ok(asd_bf16_fwd(&r->call, place(r, &r->wide)));
+    else
+        assert_ok(r->op->fwd[r->backend](&r->call));
     finish(r);
 }
 

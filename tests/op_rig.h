@@ -27,7 +27,7 @@ typedef struct op_rig {
     asd_node        node;
     asd_call        call; /* pointers of the backend */
     asd_step        now;
-    rig_buffer      x[ASD_MAX_IN], g[ASD_MAX_IN], y, dy, saved, work, bwd_work, step;
+    rig_buffer      x[ASD_MAX_IN], g[ASD_MAX_IN], y, dy, saved, work, bwd_work, wide, step;
     void           *fresh[ASD_MAX_IN]; /* inputs as they were made: some ops update theirs */
     double         *ref[ASD_MAX_IN];   /* the same in double */
     double         *y_ref;
@@ -57,6 +57,6 @@ double      op_rig_get(asd_dtype t, const void *x, int64_t i);
 void        op_rig_put(asd_dtype t, void *x, int64_t i, double v);
 void       *op_rig_host(const rig_buffer *b);            /* the values on the host */
 double      op_rig_ulp(asd_dtype t);                     /* half of one, relative    */
-const char *op_rig_label(asd_backend backend, int bf16); /* "", "cuda/", "cuda-bf16/" */
+const char *op_rig_label(asd_backend backend, int bf16); /* "", "bf16/", "cuda/", "cuda-bf16/" */
 
 #endif

@@ -5,6 +5,7 @@
 #include "ref/ref_tape.h"
 
 #include "base/rng.h"
+#include "kernels/cpu_bf16.h"
 #include "nn/plan.h"
 
 #include <math.h>
@@ -352,7 +353,7 @@ static void test_batchnorm_modes(void **state)
     rig_free(&r);
 }
 
-/* A bf16 value goes where the op's row lets it, and the CPU does not compute with it. */
+/* A bf16 value goes where the op's row lets it. */
 static void test_bf16(void **state)
 {
     (void)state;
@@ -362,11 +363,48 @@ static void test_bf16(void **state)
     in[1]           = asd_tape_param(t, "w", ASD_SHAPE2(5, 4), ASD_INIT_ONE, 0);
     in[2]           = asd_tape_input(t, "b", ASD_BF16, ASD_SHAPE1(5));
     expect_sticky(&r, asd_tape_op(t, &asd_op_linear, NULL, 0, in, 3), "linear: input 2 is bf16");
-    t         = rig_new(&r, 0);
-    asd_val x = asd_tape_input(t, "x", ASD_BF16, ASD_SHAPE2(3, 4)), y = asd_relu(t, x);
+    rig_free(&r);
+}
+
+/* Activations in bf16 and a weight rounded to it, on the CPU: the sums are fp32. Whole numbers are
+ * exact in both, and what is not shows by how it was rounded. For inference alone. */
+static void test_bf16_cpu(void **state)
+{
+    (void)state;
+    enum { R = 3, C = 4, O = 2 };
+    rig       r;
+    asd_tape *t     = rig_new(&r, 1);
+    asd_val   x     = asd_tape_input(t, "x", ASD_BF16, ASD_SHAPE2(R, C));
+    asd_val   in[3] = {x};
+    in[1]           = asd_tape_param_bf16(t, "w", ASD_SHAPE2(O, C), ASD_INIT_ZERO, 0);
+    in[2]           = asd_tape_param(t, "b", ASD_SHAPE1(O), ASD_INIT_ZERO, 0);
+    asd_val y       = asd_relu(t, asd_tape_op(t, &asd_op_linear, NULL, 0, in, 3));
+    asd_val loss    = asd_mse(t, y, asd_tape_input(t, "to", ASD_BF16, ASD_SHAPE2(R, O)));
     rig_alloc(&r);
-    assert_fails(asd_plan_build(t, ASD_NO_VAL, &y, 1, NULL, &r.plan), ASD_E_DEVICE,
-                 "relu: input 0 is bf16, and the CPU computes in fp32 only");
+    assert_fails(asd_plan_build(t, ASD_NO_VAL, &y, 1, NULL, &r.plan), ASD_E_SHAPE,
+                 "the parameters have no bf16 copies");
+    float *w = asd_params_value(&r.params, 0), *b = asd_params_value(&r.params, 1);
+    for (int i = 0; i < O * C; ++i)
+        w[i] = (float)(i % 5 - 2) + 0.001f; /* the fp32 original is not what is multiplied */
+    b[0] = 100;
+    b[1] = 0.25f;
+    assert_ok(asd_params_round(&r.params));
+    assert_fails(asd_plan_build(t, loss, &y, 1, NULL, &r.plan), ASD_E_DEVICE,
+                 "linear: input 0 is bf16, in which the CPU does not train");
+    assert_ok(asd_plan_build(t, ASD_NO_VAL, &y, 1, NULL, &r.plan));
+    uint16_t x16[R * C], y16[R * O];
+    for (int i = 0; i < R * C; ++i)
+        x16[i] = asd_bf16_of((float)(64 * (i % 3) - 64));
+    assert_ok(asd_plan_write(r.plan, x, x16));
+    assert_ok(asd_plan_forward(r.plan));
+    assert_ok(asd_plan_read(r.plan, y, y16));
+    for (int i = 0; i < R; ++i)
+        for (int o = 0; o < O; ++o) {
+            float sum = b[o];
+            for (int k = 0; k < C; ++k)
+                sum += (float)(64 * ((i * C + k) % 3) - 64) * (float)((o * C + k) % 5 - 2);
+            assert_int_equal(y16[i * O + o], sum > 0 ? asd_bf16_of(sum) : 0);
+        }
     rig_free(&r);
 }
 
@@ -415,6 +453,7 @@ static void test_print(void **state)
 static const struct CMUnitTest cases[] = {
     ASD_CASE("tape/errors/sticky", test_sticky),
     ASD_CASE("tape/errors/bf16", test_bf16),
+    ASD_CASE("plan/bf16/on-the-cpu", test_bf16_cpu),
     ASD_CASE("tape/view/of-anything", test_view),
     ASD_CASE("plan/errors/loss", test_bad_loss),
     ASD_CASE("plan/errors/not-differentiable", test_not_differentiable),

@@ -153,9 +153,8 @@ int64_t asd_encoder_max_samples(const asd_encoder_desc *d);
 typedef struct asd_encoder_run asd_encoder_run;
 
 /* One plan for batches of B clips of S samples. layers: (n_layers), 0 .. depth, no layer twice.
- * stream NULL: CPU. bf16: matrix products and activations in bf16, CUDA only (ASD_E_DEVICE on the
- * CPU, which has no such arithmetic here). ASD_E_CONFIG for layers, pools and lengths that the
- * encoder does not have, with what it has. */
+ * stream NULL: CPU. bf16: activations and the weights of matrix products in bf16, sums in fp32.
+ * ASD_E_CONFIG for layers, pools and lengths that the encoder does not have, with what it has. */
 asd_status asd_encoder_plan(asd_encoder *e, int64_t B, int64_t S, const int *layers, int n_layers,
                             asd_pool pool, asd_stream *s, int bf16, asd_encoder_run **out);
 /* samples: (B, S) in [-1, 1], or int16 / 32768   out: (B, n_layers, rows, dim) */

@@ -34,8 +34,7 @@ static asd_status check_output(const asd_encoder_desc *d, const asd_encoder_outp
     return ASD_OK;
 }
 
-static asd_status check(const asd_encoder *e, int64_t B, const asd_encoder_output *o, int n,
-                        const asd_stream *s, int bf16)
+static asd_status check(const asd_encoder *e, int64_t B, const asd_encoder_output *o, int n)
 {
     const asd_encoder_desc *d = &e->d;
     if (B < 1 || n < 1 || n > ASD_ENCODER_MAX_OUTPUTS)
@@ -48,11 +47,6 @@ static asd_status check(const asd_encoder *e, int64_t B, const asd_encoder_outpu
                 return ASD_FAIL(ASD_E_CONFIG, "layer %d: %s has layers 0 to %d, each once",
                                 o[i].layer, d->kind, d->depth);
     }
-    if (bf16 && !s)
-        return ASD_FAIL(ASD_E_DEVICE,
-                        "%s: the CPU computes encoders in fp32 only; use "
-                        "--precision fp32 or --device cuda",
-                        d->kind);
     return ASD_OK;
 }
 
@@ -88,7 +82,7 @@ asd_status asd_encoder_plan_outputs(asd_encoder *e, int64_t B, int64_t S,
     asd_status       st = ASD_OK;
     asd_encoder_run *r  = NULL;
     *out                = NULL;
-    ASD_TRY(check(e, B, outputs, n, s, bf16));
+    ASD_TRY(check(e, B, outputs, n));
     if (!(r = calloc(1, sizeof *r)))
         return ASD_FAIL(ASD_E_OOM, "no memory to plan %s", e->d.kind);
     r->e = e;
@@ -98,6 +92,8 @@ asd_status asd_encoder_plan_outputs(asd_encoder *e, int64_t B, int64_t S,
         e->params.bf16_weights = 1; /* a later plan may want them */
         ASD_GO(done, st, asd_params_to_gpu(&e->params, s));
     }
+    if (!s && bf16 && !e->params.w16)
+        ASD_GO(done, st, asd_params_round(&e->params));
     ASD_GO(done, st, asd_plan_build(&r->tape, ASD_NO_VAL, r->val, n, s, &r->plan));
     ASD_GO(done, st, asd_encoder_fill(&r->g, r->plan));
     e->planned = 1;

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
+#include "kernels/cpu_bf16.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ void asd_params_clear(asd_params *p)
         free(p->param[i].name);
     free(p->param);
     free(p->w);
+    free(p->w16);
     free(p->g);
     free(p->m);
     free(p->v);
@@ -94,6 +96,18 @@ float *asd_params_value(const asd_params *p, int index)
     return (q->trainable ? p->w : p->state) + q->offset;
 }
 
+asd_status asd_params_round(asd_params *p)
+{
+    ASD_ASSERT(p->allocated);
+    if (!p->w16)
+        p->w16 = asd_calloc_aligned((size_t)p->n_trainable, sizeof *p->w16);
+    if (!p->w16)
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld parameters in bf16",
+                        (long long)p->n_trainable);
+    asd_bf16_narrow(p->w, p->w16, p->n_trainable);
+    return ASD_OK;
+}
+
 void asd_params_reset(asd_params *p, uint64_t seed, uint64_t machine)
 {
     for (int i = 0; i < p->n; ++i) {
@@ -158,24 +172,13 @@ static asd_status alloc_on_gpu(asd_params *p, asd_gpu *gpu)
     return ASD_OK;
 }
 
-/* To nearest, ties to even, as the device rounds. */
-static uint16_t round_to_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (isnan(x))
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 static asd_status upload_bf16(const asd_params *p, asd_stream *s)
 {
     size_t    n   = (size_t)p->n_trainable;
     uint16_t *w16 = malloc(n * sizeof *w16 + 1);
     if (!w16)
         return ASD_FAIL(ASD_E_OOM, "no memory for %zu parameters in bf16", n);
-    for (size_t i = 0; i < n; ++i)
-        w16[i] = round_to_bf16(p->w[i]);
+    asd_bf16_narrow(p->w, w16, p->n_trainable);
     asd_status st = asd_stream_upload(s, p->on_gpu.w16, w16, n * sizeof *w16);
     if (!st)
         st = asd_stream_wait(s); /* before the host memory goes */

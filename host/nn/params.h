@@ -48,6 +48,7 @@ typedef struct asd_params {
     float     *w, *g, *m, *v, *state;
     int        allocated;
     int        bf16_weights; /* somebody wants parameters in bf16 (asd_tape_param_bf16) */
+    uint16_t  *w16;          /* w rounded to bf16, for the CPU; NULL before asd_params_round */
 
     asd_gpu          *gpu; /* where on_gpu is; NULL: nowhere */
     asd_params_on_gpu on_gpu;
@@ -63,9 +64,12 @@ asd_status asd_params_need(asd_params *p, const char *name, asd_shape shape, asd
 /* training: also gradients and moments. */
 asd_status asd_params_alloc(asd_params *p, int training);
 /* Initial values by each parameter's rule; cell = (machine, index) of ASD_RNG_INIT. */
-void   asd_params_reset(asd_params *p, uint64_t seed, uint64_t machine);
-int    asd_params_find(const asd_params *p, const char *name); /* -1 if absent */
-float *asd_params_value(const asd_params *p, int index);
+/* Makes w16 if it is not there, and fills it from w: before a plan for the CPU in bf16 is built,
+ * and again when w has changed. */
+asd_status asd_params_round(asd_params *p);
+void       asd_params_reset(asd_params *p, uint64_t seed, uint64_t machine);
+int        asd_params_find(const asd_params *p, const char *name); /* -1 if absent */
+float     *asd_params_value(const asd_params *p, int index);
 /* Sets all gradients to zero: on the host at once (s NULL), or on the device, enqueued. */
 asd_status asd_params_zero_grad(asd_params *p, asd_stream *s);
 

@@ -9,6 +9,7 @@
 #include "nn/plan_parts.h"
 
 #include "base/arena.h"
+#include "kernels/cpu_bf16.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,18 +40,20 @@ static int backward_time(const asd_plan *p, int i)
     return 2 * p->n - 1 - i;
 }
 
-/* Each kept op has a kernel for the backend, and only values that the backend knows. */
-static asd_status check_ops(const asd_tape *t, const asd_plan *p)
+/* Each kept op has a kernel for the backend, and the CPU is not to train in bf16: its backward
+ * kernels know fp32 alone. */
+static asd_status check_ops(const asd_tape *t, asd_plan *p, asd_val loss)
 {
     for (int i = 0; i < p->n; ++i) {
         const asd_node *n = &t->node[p->call[i].node].n;
         if (!n->op->fwd[p->backend])
             return ASD_FAIL(ASD_E_DEVICE, "%s has no CUDA kernel in this program; use --device cpu",
                             n->op->name);
-        for (int k = 0; k <= n->n_in && p->backend == ASD_CPU; ++k)
+        p->call[i].bf16_on_cpu = p->backend == ASD_CPU && asd_bf16_in(n);
+        for (int k = 0; k <= n->n_in && p->call[i].bf16_on_cpu && loss != ASD_NO_VAL; ++k)
             if ((k < n->n_in ? n->in[k] : n->y).dtype == ASD_BF16)
                 return ASD_FAIL(ASD_E_DEVICE,
-                                "%s: %s %d is bf16, and the CPU computes in fp32 only; use "
+                                "%s: %s %d is bf16, in which the CPU does not train; use "
                                 "--precision fp32 or --device cuda",
                                 n->op->name, k < n->n_in ? "input" : "output", k < n->n_in ? k : 0);
     }
@@ -131,6 +134,7 @@ static void plan_values(const asd_tape *t, asd_plan *p, asd_val loss, const asd_
         c->saved = (item){
             .bytes = n->n.saved_bytes, .from = i, .to = c->has_backward ? backward_time(p, i) : i};
         c->fwd_work = (item){.bytes = n->n.fwd_work_bytes, .from = i, .to = i};
+        c->wide = (item){.bytes = c->bf16_on_cpu ? asd_bf16_room(&n->n) : 0, .from = i, .to = i};
         c->bwd_work = (item){.bytes = c->has_backward ? n->n.bwd_work_bytes : 0,
                              .from  = backward_time(p, i),
                              .to    = backward_time(p, i)};
@@ -191,6 +195,7 @@ static int collect(asd_plan *p, item **list)
     for (int i = 0; i < p->n; ++i) {
         list[n++] = &p->call[i].saved;
         list[n++] = &p->call[i].fwd_work;
+        list[n++] = &p->call[i].wide;
         list[n++] = &p->call[i].bwd_work;
     }
     int kept = 0;
@@ -207,7 +212,7 @@ static int collect(asd_plan *p, item **list)
 
 static asd_status place(asd_plan *p)
 {
-    size_t room   = (size_t)(2 * p->n_values + 3 * p->n + 1);
+    size_t room   = (size_t)(2 * p->n_values + 4 * p->n + 1);
     item **list   = malloc(room * sizeof *list);
     item **placed = malloc(room * sizeof *placed);
     if (!list || !placed) {
@@ -250,7 +255,7 @@ static void set_param(const asd_tape *t, const asd_plan *p, asd_val loss, int v)
     asd_tensor       *x     = &p->value[v].tensor;
     float            *g     = p->stream ? store->on_gpu.g : store->g;
     if (x->dtype == ASD_BF16)
-        x->x = store->on_gpu.w16 + q->offset;
+        x->x = (p->stream ? store->on_gpu.w16 : store->w16) + q->offset;
     else
         x->x = p->stream ? asd_params_value_on_gpu(store, k) : asd_params_value(store, k);
     x->g       = q->trainable && g && loss != ASD_NO_VAL ? g + q->offset : NULL;
@@ -284,6 +289,7 @@ static void set_addresses(const asd_tape *t, asd_plan *p, asd_val loss)
         c->call.saved          = address(p, &c->saved);
         c->call.work           = address(p, &c->fwd_work);
         c->bwd_scratch         = address(p, &c->bwd_work);
+        c->wide_scratch        = address(p, &c->wide);
         for (int k = 0; k < n->n.n_in; ++k) {
             c->in[k]     = p->value[n->in[k]].base;
             c->call.x[k] = p->value[n->in[k]].tensor;
@@ -329,9 +335,11 @@ static asd_status check_loss(const asd_tape *t, const asd_stream *stream, asd_va
     if (stream && store->n && store->gpu != asd_stream_gpu(stream))
         return ASD_FAIL(ASD_E_SHAPE, "the parameters are not on the device of this plan's stream");
     for (int v = 0; v < t->n_values; ++v)
-        if (stream && t->value[v].param >= 0 && t->value[v].spec.dtype == ASD_BF16 &&
-            !store->on_gpu.w16)
-            return ASD_FAIL(ASD_E_SHAPE, "the parameters went to the device without bf16 copies");
+        if (t->value[v].param >= 0 && t->value[v].spec.dtype == ASD_BF16 &&
+            !(stream ? store->on_gpu.w16 : store->w16))
+            return ASD_FAIL(ASD_E_SHAPE,
+                            stream ? "the parameters went to the device without bf16 copies"
+                                   : "the parameters have no bf16 copies");
     if (loss != ASD_NO_VAL && t->value[loss].spec.dtype != ASD_F32)
         return ASD_FAIL(ASD_E_SHAPE, "the loss is %s, want f32",
                         asd_dtype_name(t->value[loss].spec.dtype));
@@ -360,7 +368,7 @@ static asd_status build(asd_tape *t, asd_val loss, const asd_val *outputs, int n
         p->value[v].x = p->value[v].g = (item){.from = 1, .to = 0};
         p->value[v].base              = asd_tape_base(t, v);
     }
-    ASD_TRY(check_ops(t, p));
+    ASD_TRY(check_ops(t, p, loss));
     ASD_TRY(find_gradients(t, p, loss));
     plan_backward(t, p, loss);
     plan_values(t, p, loss, outputs, n_outputs);

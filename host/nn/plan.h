@@ -26,7 +26,8 @@ typedef struct asd_plan asd_plan;
  *
  * stream: NULL computes on the CPU. Else the plan is for CUDA: its memory is the stream's device's,
  * running it enqueues on the stream, and the parameters must be there (asd_params_to_gpu).
- * ASD_E_DEVICE: an op has no CUDA kernel, or a value is bf16 on the CPU.
+ * ASD_E_DEVICE: an op has no CUDA kernel, or a value is bf16 and the CPU is to train.
+ * Of bf16 parameters the copies must be there: asd_params_round for the CPU.
  *
  * ASD_CHECK=1 in the environment makes every run test each output for NaN and Inf and name the
  * step (ASD_E_NUMERIC); on CUDA it waits after each, so that a failing kernel is named too. */

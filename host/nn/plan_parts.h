@@ -27,10 +27,12 @@ typedef struct planned_value {
 typedef struct planned_call {
     asd_call call;
     item     saved, fwd_work, bwd_work;
-    void    *bwd_scratch;
+    item     wide; /* asd_bf16_room */
+    void    *bwd_scratch, *wide_scratch;
     int      node;           /* on the tape */
     asd_val  in[ASD_MAX_IN]; /* for asd_plan_bind: bases */
     int      has_backward;
+    int      bf16_on_cpu; /* its forward is asd_bf16_fwd */
 } planned_call;
 
 /* Copies of the step's values on their way to the device: the host may be this many steps ahead

@@ -6,6 +6,7 @@
 #include "nn/plan_parts.h"
 
 #include "base/arena.h"
+#include "kernels/cpu_bf16.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -184,12 +185,7 @@ asd_status asd_plan_send_step(asd_plan *p)
 
 static float element(const void *x, asd_dtype dtype, int64_t i)
 {
-    float value;
-    if (dtype == ASD_F32)
-        return ((const float *)x)[i];
-    uint32_t bits = (uint32_t)((const uint16_t *)x)[i] << 16; /* bf16: the upper half of a float */
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return dtype == ASD_F32 ? ((const float *)x)[i] : asd_bf16_value(((const uint16_t *)x)[i]);
 }
 
 static asd_status check_finite(const asd_plan *p, const asd_call *c, int index, const void *x,
@@ -210,10 +206,9 @@ static asd_status check_finite(const asd_plan *p, const asd_call *c, int index, 
     return ASD_OK;
 }
 
-/* One call. With ASD_CHECK, CUDA's errors, which else show at some later wait, name their step. */
-static asd_status run(const asd_plan *p, asd_kernel kernel, const asd_call *c, int index, int check)
+/* With ASD_CHECK, CUDA's errors, which else show at some later wait, name their step. */
+static asd_status end_call(const asd_plan *p, const asd_call *c, int index, int check)
 {
-    ASD_TRY(kernel(c));
     if (!check || !p->stream)
         return ASD_OK;
     asd_status st = asd_stream_wait(p->stream);
@@ -237,7 +232,11 @@ asd_status asd_plan_forward(asd_plan *p)
     ASD_TRY(asd_plan_send_step(p));
     for (int i = 0; i < p->n; ++i) {
         const asd_call *c = &p->call[i].call;
-        ASD_TRY(run(p, c->op->fwd[p->backend], c, i, check));
+        if (p->call[i].bf16_on_cpu)
+            ASD_TRY(asd_bf16_fwd(c, p->call[i].wide_scratch));
+        else
+            ASD_TRY(c->op->fwd[p->backend](c));
+        ASD_TRY(end_call(p, c, i, check));
         if (check)
             ASD_TRY(check_finite(p, c, i, c->y.x, c->y.dtype, c->y.shape, "y"));
     }
@@ -252,7 +251,8 @@ asd_status asd_plan_backward(asd_plan *p)
             continue;
         asd_call c = p->call[i].call;
         c.work     = p->call[i].bwd_scratch;
-        ASD_TRY(run(p, c.op->bwd[p->backend], &c, i, check));
+        ASD_TRY(c.op->bwd[p->backend](&c));
+        ASD_TRY(end_call(p, &c, i, check));
         for (int k = 0; check && k < c.n_in; ++k)
             if (c.x[k].g)
                 ASD_TRY(

@@ -57,8 +57,9 @@ asd_val asd_tape_bound(asd_tape *t, const char *name, asd_dtype dtype, asd_shape
 void    asd_tape_want_grad(asd_tape *t, asd_val input); /* of a view: of what it looks at */
 asd_val asd_tape_param(asd_tape *t, const char *name, asd_shape shape, asd_init init,
                        int64_t fan_in);
-/* The same parameter as bf16 inputs want it: the copy that the optimiser refreshes, CUDA only. Its
- * gradient is collected in fp32. */
+/* The same parameter as bf16 inputs want it: the copy that CUDA's optimiser refreshes, or on the
+ * CPU, which does not train in bf16, the one of asd_params_round. Its gradient is collected in
+ * fp32. */
 asd_val asd_tape_param_bf16(asd_tape *t, const char *name, asd_shape shape, asd_init init,
                             int64_t fan_in);
 asd_val asd_tape_state(asd_tape *t, const char *name, asd_shape shape, asd_init init);

@@ -36,7 +36,7 @@ static const asd_opt opts[] = {
     {"device", 0, ASD_OPT_TEXT, offsetof(args, device), "auto", 0, 0, NULL, "cpu|cuda[:N]|auto",
      "where to run"},
     {"precision", 0, ASD_OPT_CHOICE, offsetof(args, precision), "fp32", 0, 0, "fp32|bf16", "",
-     "of matrix products and activations; bf16 needs CUDA"},
+     "of matrix products' factors and of activations"},
     {"encoder", 0, ASD_OPT_TEXT, offsetof(args, encoder), "beats", 0, 0, NULL, "NAME",
      "beats, eat, sslam or dasheng; tiny_beats .. for a try"},
     {"weights", 0, ASD_OPT_TEXT, offsetof(args, weights), NULL, 0, 0, NULL, "FILE",
@@ -105,8 +105,6 @@ static asd_status prepare(bench *b)
     b->B               = a->batch;
     b->S               = (int64_t)llround(a->seconds * ASD_ENCODER_RATE_HZ);
     asd_params *params = asd_encoder_params(b->e);
-    if (bf16 && !b->stream)
-        return ASD_FAIL(ASD_E_USAGE, "--precision bf16: the CPU computes encoders in fp32 only");
     asd_tape_init(t, params, 0);
     b->g                      = (asd_encoder_graph){.samples =
                                                         asd_tape_input(t, "samples", ASD_F32, ASD_SHAPE2(b->B, b->S)),
@@ -119,6 +117,8 @@ static asd_status prepare(bench *b)
     if (b->stream) {
         params->bf16_weights |= bf16;
         ASD_TRY(asd_params_to_gpu(params, b->stream));
+    } else if (bf16) {
+        ASD_TRY(asd_params_round(params));
     }
     ASD_TRY(
         asd_plan_build(t, ASD_NO_VAL, (asd_val[]){b->y, b->g.features}, 2, b->stream, &b->plan));

@@ -228,7 +228,7 @@ static asd_status run(bench *b)
     ASD_TRY(check_names(a));
     ASD_TRY(bench_device_open(&b->device, a->device));
     if (a->precision == BF16 && b->device.kind == ASD_CPU)
-        return ASD_FAIL(ASD_E_USAGE, "--precision bf16: the CPU computes in fp32");
+        return ASD_FAIL(ASD_E_USAGE, "--precision bf16: on the CPU ops are timed in fp32 only");
     warn_of_load(b);
     ASD_TRY(asd_stop_install());
     ASD_TRY(open_peer(b));
