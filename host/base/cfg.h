@@ -106,7 +106,7 @@ typedef struct asd_recipe_args {
         ASD_RECIPE_OPT("device", ASD_OPT_TEXT, device, "auto", NULL, "cpu|cuda[:N]|auto",          \
                        "where to compute; auto = CUDA if there is a device"),                      \
         ASD_RECIPE_OPT("precision", ASD_OPT_CHOICE, precision, "fp32", "fp32|bf16", "",            \
-                       "of stored activations and weights; sums are fp32"),                                               \
+                       "of stored activations and weights; sums are fp32"),                        \
         ASD_RECIPE_OPT("seed", ASD_OPT_TEXT, seed, NULL, NULL, "N",                                \
                        "seed instead of the recipe's"),                                            \
         ASD_RECIPE_OPT("set", ASD_OPT_LIST, sets, NULL, NULL, "key=VALUE",                         \
