@@ -8,10 +8,14 @@
  * fwd: against naive double loops, with canaries around every buffer and NaN in y, scratch and
  * saved memory beforehand; again for equal bits; on the CPU with 1, 2 and 3 threads, on CUDA by a
  * captured graph, for equal bits.
- * bwd: against central differences of the double reference with a random cotangent; each gradient
- * left out, and each alone; store and add; equal bits as above. Large shapes (bench): the CPU for
- * equal bits, CUDA against the CPU. With ASD_TEST_HASTE set (mutate.py) small ones too, and
- * gradients left out and alone in the first case with so many inputs only.
+ * bwd: the CPU against central differences of the double reference with a random cotangent; CUDA
+ * against the CPU; each gradient left out, and each alone (on the shim, which runs a thread at a
+ * time, in the first case with so many inputs); store and add; equal bits as above. Large shapes
+ * (bench): on the CPU for equal bits alone.
+ *
+ * ASD_TEST_HASTE=1 leaves out large shapes, and parts of the gradients on CUDA as on the shim.
+ * ASD_TEST_HASTE=once runs what is left once forward and once backward, with all gradients stored:
+ * for what changes neither with the repetition nor with which gradients are wanted.
  *
  * Tolerance. The forward may err by twice what the same formula errs in that precision: estimated
  * from the reference itself, run on inputs moved by half an ulp of fp32 (in which all sums are
@@ -164,12 +168,22 @@ static void drop(copies *c)
         free(c->x[i]);
 }
 
+typedef enum haste { HASTE_NONE, HASTE_SOME, HASTE_ONCE } haste;
+
+static haste in_haste(void)
+{
+    const char *s = getenv("ASD_TEST_HASTE");
+    return !s || !*s ? HASTE_NONE : strcmp(s, "once") ? HASTE_SOME : HASTE_ONCE;
+}
+
 /* What ran last runs again. given: NULL for the forward alone. */
 static void check_same_bits(op_rig *r, const unsigned char *given)
 {
     static const unsigned char store[ASD_MAX_IN];
     int                        threads = asd_par_threads();
     copies                     first;
+    if (in_haste() == HASTE_ONCE)
+        return;
     keep(r, &first, given != NULL);
     for (int t = 1; t <= (r->backend == ASD_CPU ? 3 : 1); ++t) {
         asd_par_set_threads(t);
@@ -243,6 +257,8 @@ static void check_gradients(op_rig *r, double *const *want, int skip, int only)
     for (int k = 0; k < r->c->n_in; ++k)
         if (given[k])
             compare_gradient(r, k, 0, want[k]);
+    if (in_haste() == HASTE_ONCE)
+        return;
     if (skip < 0 && only < 0)
         check_same_bits(r, given);
     for (int k = 0; k < r->c->n_in; ++k) {
@@ -266,7 +282,7 @@ static void differences(op_rig *r, const double *dy, double **want)
             want[k][i] = difference(r, ref, dy, k, i);
 }
 
-/* What the CPU makes of the same numbers in fp32: the truth on CUDA of a large case. */
+/* What the CPU makes of the same numbers in fp32: the truth on CUDA. */
 static void cpu_gradients(const op_rig *r, double **want)
 {
     static const unsigned char store[ASD_MAX_IN];
@@ -292,15 +308,17 @@ static void cpu_gradients(const op_rig *r, double **want)
     free(dy);
 }
 
-/* For a test that is run over and over (mutate.py) dear things are done once. */
-static int in_haste(const op_rig *r)
+/* Each gradient left out, and each alone? */
+static int wants_parts(const op_rig *r)
 {
-    return r->backend == ASD_CUDA && getenv("ASD_TEST_HASTE");
-}
-
-static int has_more_inputs_than_those_before(const op_rig *r)
-{
-    for (const asd_case *c = r->op->cases; c != r->c; ++c)
+#ifdef ASD_SIMT
+    const int first_only = 1;
+#else
+    const int first_only = r->backend == ASD_CUDA && in_haste();
+#endif
+    if (r->c->bench || in_haste() == HASTE_ONCE)
+        return 0;
+    for (const asd_case *c = r->op->cases; first_only && c != r->c; ++c)
         if (c->n_in >= r->c->n_in && !c->inference)
             return 0;
     return 1;
@@ -314,13 +332,12 @@ static void check_backward(op_rig *r)
     for (int k = 0; k < r->c->n_in; ++k)
         if (op_rig_has_grad(r, k))
             want[k] = malloc((size_t)asd_count(r->c->in[k].shape) * sizeof(double));
-    if (r->c->bench || in_haste(r))
+    if (r->backend == ASD_CUDA)
         cpu_gradients(r, want);
     else
         differences(r, dy, want);
     check_gradients(r, want, -1, -1);
-    int parts = !r->c->bench && (!in_haste(r) || has_more_inputs_than_those_before(r));
-    for (int k = 0; k < r->c->n_in && parts; ++k)
+    for (int k = 0; k < r->c->n_in && wants_parts(r); ++k)
         if (want[k]) {
             check_gradients(r, want, k, -1);
             check_gradients(r, want, -1, k);
@@ -402,10 +419,12 @@ static int wanted(const asd_case *c, asd_backend backend, int bf16)
 #ifdef ASD_SIMT
     const int small = 1;
 #else
-    const int small = getenv("ASD_TEST_SMALL") != NULL;
+    const int small      = getenv("ASD_TEST_SMALL") != NULL;
 #endif
     if (small)
         return backend == ASD_CUDA && !c->bench;
+    if (in_haste())
+        return !c->bench;
     return backend == ASD_CUDA || c->bench < (bf16 ? 1 : 2);
 }
 
