@@ -53,7 +53,7 @@ static const asd_command command = {
     .name     = "asd-embed",
     .operands = "RECIPE | --encoder NAME -o FILE INPUT...",
     .about = "Embed clips into HDF5 files: the streams of a recipe into RUN/embed/NAME.h5, or one "
-             "data set or some audio files into FILE.\n"
+             "data set or some audio files into FILE. "
              "A file that is there and made from the same is left alone; killed and started again "
              "it goes on where it was; SIGTERM saves and exits with 75.",
     .opts  = opts,

@@ -23,8 +23,7 @@ static const asd_command command = {
     .operands = "[FILE]",
     .about = "Show versions, libraries, machine and devices: the text to paste into a bug report.\n"
              "With FILE, a checkpoint (PyTorch's zip or legacy form, safetensors): its format, "
-             "SHA-256,\n"
-             "configuration and tensors. Nothing in the file is executed.",
+             "SHA-256, configuration and tensors. Nothing in the file is executed.",
     .opts  = options,
     .max_operands = 1,
     .examples     = "asd-info\nasd-info --json | jq .libraries\n"

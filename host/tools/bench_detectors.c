@@ -48,7 +48,7 @@ static const asd_command command = {
     .name     = "asd-bench detectors",
     .operands = "",
     .about = "Time fit and score of one machine by detectors on embeddings, leave-one-out scores "
-             "included, on the CPU.\nWith --python also the same in NumPy and SciPy, without "
+             "included, on the CPU. With --python also the same in NumPy and SciPy, without "
              "leave-one-out scores, with as many threads.",
     .opts  = opts,
     .max_operands = 0,

@@ -60,8 +60,8 @@ static const asd_command command = {
     .name     = "asd-eval audit",
     .operands = "RECIPE",
     .about = "Check that the scores of a finished run come from the sound of one clip at a time: "
-             "not from its name, label or\n"
-             "domain, not from other test clips, their order or the batch. Exit code 5 if one of "
+             "not from its name, label or domain, not from other test clips, their order or the "
+             "batch. Exit code 5 if one of "
              "the four checks fails.",
     .opts  = opts,
     .min_operands = 1,

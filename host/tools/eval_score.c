@@ -35,7 +35,7 @@ static const asd_command command = {
     .operands = "RECIPE",
     .about    = "Score the test clips of a data set with a finished run of asd-train or asd-embed. "
                 "Writes one "
-                "folder per detector,\n"
+                "folder per detector, "
                 "RUN/scores/DETECTOR/, with anomaly_score_*.csv and decision_result_*.csv for every "
                 "machine.",
     .opts     = opts,
