@@ -46,9 +46,16 @@ typedef struct asd_gemm_job {
     int64_t      batch, step_a, step_b, step_y, step_bias;
 } asd_gemm_job;
 
+/* Rows [row, row + rows) and columns [column, column + columns) of product `product` of a batch. */
+typedef struct asd_gemm_part {
+    int64_t product, row, rows, column, columns;
+} asd_gemm_part;
+
 int64_t asd_gemm_blocks(const asd_gemm_job *j);
-void    asd_gemm_block(const asd_gemm_job *j, int64_t block);
-void    asd_gemm(const asd_gemm_job *j); /* all blocks, in parallel */
+/* What a block makes; of j, only m, n and batch count. */
+asd_gemm_part asd_gemm_part_of(const asd_gemm_job *j, int64_t block);
+void          asd_gemm_block(const asd_gemm_job *j, int64_t block);
+void          asd_gemm(const asd_gemm_job *j); /* all blocks, in parallel */
 /* All rows at once by this thread, for chunks that their caller has cut; no batch. */
 void asd_gemm_here(const asd_gemm_job *j);
 

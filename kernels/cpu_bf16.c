@@ -82,7 +82,7 @@ asd_status asd_bf16_fwd(const asd_call *c, void *room)
     char    *free = room;
     pair     y;
     if (c->op->cpu_bf16) {
-        wide.work = c->op->cpu_bf16_work ? room : c->work;
+        wide.work = c->op->cpu_bf16_work ? room : c->work; /* NULL where it needs none */
         return c->op->cpu_bf16(&wide);
     }
     for (int k = 0; k < c->n_in; ++k)

@@ -68,13 +68,21 @@ static int64_t at_most(int64_t n, int64_t most)
 }
 
 /* Blocks that read the same part of B are neighbours. */
+asd_gemm_part asd_gemm_part_of(const asd_gemm_job *j, int64_t block)
+{
+    cut           c = cut_of(j);
+    asd_gemm_part p = {.product = block / (c.row_blocks * c.col_blocks),
+                       .row     = block % c.row_blocks * c.rows,
+                       .column  = block / c.row_blocks % c.col_blocks * c.columns};
+    p.rows          = at_most(j->m - p.row, c.rows);
+    p.columns       = at_most(j->n - p.column, c.columns);
+    return p;
+}
+
 void asd_gemm_block(const asd_gemm_job *j, int64_t block)
 {
-    cut     c      = cut_of(j);
-    int64_t row    = block % c.row_blocks * c.rows;
-    int64_t column = block / c.row_blocks % c.col_blocks * c.columns;
-    run(j, block / (c.row_blocks * c.col_blocks), row, at_most(j->m - row, c.rows), column,
-        at_most(j->n - column, c.columns));
+    asd_gemm_part p = asd_gemm_part_of(j, block);
+    run(j, p.product, p.row, p.rows, p.column, p.columns);
 }
 
 void asd_gemm_here(const asd_gemm_job *j)

@@ -9,6 +9,7 @@
  * Used by: transformer encoders.
  */
 #include "kernels/cpu.h"
+#include "kernels/cpu_bf16.h"
 #include "kernels/cpu_math.h"
 #include "kernels/op.h"
 
@@ -51,6 +52,22 @@ static void fwd_range(void *ctx, int64_t o, int64_t n)
     gelu_forward((const float *)c->x[0].x + o, (float *)c->y.x + o, n);
 }
 
+/* In bf16, by pieces that stay in the first cache. */
+static void bf16_range(void *ctx, int64_t o, int64_t n)
+{
+    enum { PIECE = 1024 };
+    const asd_call *c = ctx;
+    const uint16_t *x = (const uint16_t *)c->x[0].x + o;
+    uint16_t       *y = (uint16_t *)c->y.x + o;
+    float           wide[PIECE], result[PIECE];
+    for (int64_t i = 0; i < n; i += PIECE) {
+        int64_t piece = n - i < PIECE ? n - i : PIECE;
+        asd_bf16_widen(x + i, wide, piece);
+        gelu_forward(wide, result, piece);
+        asd_bf16_narrow(result, y + i, piece);
+    }
+}
+
 static void bwd_range(void *ctx, int64_t o, int64_t n)
 {
     const asd_call *c = ctx;
@@ -61,6 +78,12 @@ static void bwd_range(void *ctx, int64_t o, int64_t n)
 static asd_status gelu_fwd_cpu(const asd_call *c)
 {
     asd_par_ranges(asd_count(c->y.shape), CHUNK, fwd_range, (void *)c);
+    return ASD_OK;
+}
+
+static asd_status gelu_bf16_cpu(const asd_call *c)
+{
+    asd_par_ranges(asd_count(c->y.shape), CHUNK, bf16_range, (void *)c);
     return ASD_OK;
 }
 
@@ -89,14 +112,15 @@ static const asd_case gelu_cases[] = {
 };
 
 const asd_op asd_op_gelu = {
-    .name   = "gelu",
-    .min_in = 1,
-    .n_in   = 1,
-    .infer  = gelu_infer,
-    .fwd    = {gelu_fwd_cpu, ASD_CUDA_FN(gelu_fwd_cuda)},
-    .bwd    = {gelu_bwd_cpu, ASD_CUDA_FN(gelu_bwd_cuda)},
-    .keeps  = ASD_KEEPS_X(0),
-    .bf16   = ASD_KEEPS_X(0),
-    .flops  = gelu_flops,
-    .cases  = gelu_cases,
+    .name     = "gelu",
+    .min_in   = 1,
+    .n_in     = 1,
+    .infer    = gelu_infer,
+    .fwd      = {gelu_fwd_cpu, ASD_CUDA_FN(gelu_fwd_cuda)},
+    .bwd      = {gelu_bwd_cpu, ASD_CUDA_FN(gelu_bwd_cuda)},
+    .keeps    = ASD_KEEPS_X(0),
+    .bf16     = ASD_KEEPS_X(0),
+    .cpu_bf16 = gelu_bf16_cpu,
+    .flops    = gelu_flops,
+    .cases    = gelu_cases,
 };

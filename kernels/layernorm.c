@@ -16,6 +16,7 @@
  * Used by: transformer encoders.
  */
 #include "kernels/cpu.h"
+#include "kernels/cpu_bf16.h"
 #include "kernels/cpu_math.h"
 #include "kernels/op.h"
 #include "kernels/rows.h"
@@ -85,6 +86,13 @@ ASD_SIMD static void add_scaled(const float *restrict x, const float *restrict r
         v[i] = x[i] + alpha * r[i];
 }
 
+ASD_SIMD static void add_residual(const float *restrict r, float alpha, float *restrict v,
+                                  int64_t C)
+{
+    for (int64_t i = 0; i < C; ++i)
+        v[i] = v[i] + alpha * r[i];
+}
+
 ASD_SIMD static void normalise(const float *v, float mean, float rstd, const float *restrict w,
                                const float *restrict b, float *y, int64_t C)
 {
@@ -114,6 +122,43 @@ static void fwd_rows(void *ctx, int64_t first, int64_t rows)
 static asd_status layernorm_fwd_cpu(const asd_call *c)
 {
     asd_par_ranges(asd_rows(c->y.shape), asd_chunk_rows(asd_last(c->y.shape)), fwd_rows, (void *)c);
+    return ASD_OK;
+}
+
+/* In bf16 a row is widened into v: on the stack, or where it is too long in scratch. */
+enum { STACK_ROW = 1024 };
+
+static size_t layernorm_bf16_work(const asd_node *n)
+{
+    return asd_last(n->y.shape) > STACK_ROW ? (size_t)asd_count(n->y.shape) * sizeof(float) : 0;
+}
+
+static void bf16_rows(void *ctx, int64_t first, int64_t rows)
+{
+    const asd_call           *c = ctx;
+    const asd_layernorm_attr *a = c->attr;
+    int64_t                   C = asd_last(c->y.shape);
+    float                     row[STACK_ROW], residual[BLOCK];
+    for (int64_t r = first; r < first + rows; ++r) {
+        float *v     = C > STACK_ROW ? (float *)c->work + r * C : row,
+              *saved = (float *)c->saved + 2 * r;
+        asd_bf16_widen((const uint16_t *)c->x[0].x + r * C, v, C);
+        for (int64_t o = 0; o < C && c->n_in == 4; o += BLOCK) {
+            int64_t n = C - o < BLOCK ? C - o : BLOCK;
+            asd_bf16_widen((const uint16_t *)c->x[3].x + r * C + o, residual, n);
+            add_residual(residual, a->alpha, v + o, n);
+        }
+        saved[0] = row_mean(v, C);
+        saved[1] = 1 / sqrtf(row_variance(v, C, saved[0]) + a->eps);
+        normalise(v, saved[0], saved[1], c->x[1].x, c->x[2].x, v, C);
+        asd_bf16_narrow(v, (uint16_t *)c->y.x + r * C, C);
+    }
+}
+
+static asd_status layernorm_bf16_cpu(const asd_call *c)
+{
+    asd_par_ranges(asd_rows(c->y.shape), asd_chunk_rows(asd_last(c->y.shape)), bf16_rows,
+                   (void *)c);
     return ASD_OK;
 }
 
@@ -323,15 +368,17 @@ static const asd_case layernorm_cases[] = {
 };
 
 const asd_op asd_op_layernorm = {
-    .name   = "layernorm",
-    .min_in = 3,
-    .n_in   = 4,
-    .infer  = layernorm_infer,
-    .fwd    = {layernorm_fwd_cpu, ASD_CUDA_FN(layernorm_fwd_cuda)},
-    .bwd    = {layernorm_bwd_cpu, ASD_CUDA_FN(layernorm_bwd_cuda)},
-    .keeps  = ASD_KEEPS_X(0) | ASD_KEEPS_X(1) | ASD_KEEPS_X(3),
-    .bf16   = ASD_KEEPS_X(0) | ASD_KEEPS_X(3),
-    .flops  = layernorm_flops,
-    .bytes  = layernorm_bytes,
-    .cases  = layernorm_cases,
+    .name          = "layernorm",
+    .min_in        = 3,
+    .n_in          = 4,
+    .infer         = layernorm_infer,
+    .fwd           = {layernorm_fwd_cpu, ASD_CUDA_FN(layernorm_fwd_cuda)},
+    .bwd           = {layernorm_bwd_cpu, ASD_CUDA_FN(layernorm_bwd_cuda)},
+    .keeps         = ASD_KEEPS_X(0) | ASD_KEEPS_X(1) | ASD_KEEPS_X(3),
+    .bf16          = ASD_KEEPS_X(0) | ASD_KEEPS_X(3),
+    .cpu_bf16      = layernorm_bf16_cpu,
+    .cpu_bf16_work = layernorm_bf16_work,
+    .flops         = layernorm_flops,
+    .bytes         = layernorm_bytes,
+    .cases         = layernorm_cases,
 };

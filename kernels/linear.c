@@ -7,11 +7,14 @@
  * Grouped, G layers side by side: x: (G, B, C)   w: (G, O, C)   b: (G, O)   y: (G, B, O). Each
  * group has the bits it would have alone.
  *
- * Numerics: fp32 products with fp32 accumulation (cpu_tile.h); db in fp32, rows added in order.
+ * Numerics: fp32 products with fp32 accumulation (cpu_tile.h; of bf16 cpu_bf16_product.h); db in
+ * fp32, rows added in order.
  *
  * Used by: autoencoder.
  */
 #include "kernels/cpu.h"
+#include "kernels/cpu_bf16.h"
+#include "kernels/cpu_bf16_product.h"
 #include "kernels/linear.h"
 
 #include "base/par.h"
@@ -75,6 +78,44 @@ static asd_status linear_fwd_cpu(const asd_call *c)
     y.bias             = c->n_in == 3 ? c->x[2].x : NULL;
     y.step_bias        = s.O;
     asd_gemm(&y);
+    return ASD_OK;
+}
+
+/* In bf16: y is summed in fp32, in scratch, and rounded block by block. */
+typedef struct bf16_job {
+    const asd_call      *c;
+    asd_linear_sizes     s;
+    asd_gemm_job         cut; /* how y is cut into blocks */
+    const asd_pair_tile *tile;
+} bf16_job;
+
+static void bf16_block(void *ctx, int64_t block)
+{
+    const bf16_job  *j         = ctx;
+    asd_linear_sizes s         = j->s;
+    asd_gemm_part    p         = asd_gemm_part_of(&j->cut, block);
+    int64_t          first_row = p.product * s.R + p.row, first_column = p.product * s.O + p.column;
+    int64_t          at   = first_row * s.O + p.column;
+    const uint16_t  *x    = (const uint16_t *)j->c->x[0].x + first_row * s.C;
+    const uint16_t  *w    = (const uint16_t *)j->c->x[1].x + first_column * s.C;
+    const float     *bias = j->c->n_in == 3 ? (const float *)j->c->x[2].x + first_column : NULL;
+    float           *sum  = (float *)j->c->work + at;
+    uint16_t        *y    = (uint16_t *)j->c->y.x + at;
+    asd_bf16_product(j->tile, p.rows, p.columns, s.C, x, s.C, w, s.C, bias, sum, s.O);
+    for (int64_t r = 0; r < p.rows; ++r)
+        asd_bf16_narrow(sum + r * s.O, y + r * s.O, p.columns);
+}
+
+static size_t linear_bf16_work(const asd_node *n)
+{
+    return (size_t)asd_count(n->y.shape) * sizeof(float);
+}
+
+static asd_status linear_bf16_cpu(const asd_call *c)
+{
+    asd_linear_sizes s = asd_linear_sizes_of(c->x[0].shape, c->x[1].shape);
+    bf16_job         j = {c, s, {.m = s.R, .n = s.O, .batch = s.G}, asd_pair_tile_best()};
+    asd_par_for(asd_gemm_blocks(&j.cut), bf16_block, &j);
     return ASD_OK;
 }
 
@@ -204,14 +245,16 @@ static const asd_case linear_cases[] = {
 };
 
 const asd_op asd_op_linear = {
-    .name   = "linear",
-    .min_in = 2,
-    .n_in   = 3,
-    .infer  = linear_infer,
-    .fwd    = {linear_fwd_cpu, ASD_CUDA_FN(linear_fwd_cuda)},
-    .bwd    = {linear_bwd_cpu, ASD_CUDA_FN(linear_bwd_cuda)},
-    .bf16   = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
-    .keeps  = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
-    .flops  = linear_flops,
-    .cases  = linear_cases,
+    .name          = "linear",
+    .min_in        = 2,
+    .n_in          = 3,
+    .infer         = linear_infer,
+    .fwd           = {linear_fwd_cpu, ASD_CUDA_FN(linear_fwd_cuda)},
+    .bwd           = {linear_bwd_cpu, ASD_CUDA_FN(linear_bwd_cuda)},
+    .bf16          = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
+    .cpu_bf16      = linear_bf16_cpu,
+    .cpu_bf16_work = linear_bf16_work,
+    .keeps         = ASD_KEEPS_X(0) | ASD_KEEPS_X(1),
+    .flops         = linear_flops,
+    .cases         = linear_cases,
 };
