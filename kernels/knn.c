@@ -2,7 +2,7 @@
 #include "kernels/knn.h"
 
 typedef asd_status (*cosine_fn)(const asd_knn *, const float *, const int32_t *,
-                                const unsigned char *, const float *, const int32_t *, float *,
+                                const unsigned char *, const float *, const int32_t *, void *,
                                 double *, asd_stream *);
 
 static const cosine_fn cosine_cuda[] = {ASD_CUDA_FN(knn_cosine_cuda)};
@@ -10,12 +10,12 @@ static const cosine_fn cosine_cuda[] = {ASD_CUDA_FN(knn_cosine_cuda)};
 int64_t asd_knn_work(const asd_knn *a)
 {
     int64_t lists = a->M * asd_knn_slices(a) * 2 * ASD_KNN_MOST;
-    return a->G * (a->N + a->M + lists);
+    return a->G * ((a->N + a->M) * (int64_t)sizeof(double) + lists * (int64_t)sizeof(float));
 }
 
 asd_status asd_knn_cosine(const asd_knn *a, const float *bank, const int32_t *n,
                           const unsigned char *is_target, const float *x, const int32_t *m,
-                          float *work, double *score, asd_stream *s)
+                          void *work, double *score, asd_stream *s)
 {
     if (a->k < 1 || a->k > ASD_KNN_MOST)
         return ASD_FAIL(ASD_E_SHAPE, "k-NN on a device: k is %d, want 1 to %d", a->k, ASD_KNN_MOST);

@@ -1,10 +1,11 @@
 /* knn.cu - knn.h on the device: tiles of cosines on the ordinary units, and the k smallest
  * distances of each row kept in registers, so that no matrix of distances exists.
  *
- * 7 machines, 200 rows against 1000 of 768: 2.2 GFLOP in fp32, 2.8 with what tiles are padded by,
- * 42 us at 67 TFLOP/s; 25.8 MB through memory, 8 us. A block has 64 rows and a slice of 128 of the
- * bank: 224 blocks. Tensor cores would be faster and lose the digits that distances of 0.01 stand
- * in. Not measured.
+ * 7 machines, 200 rows against 1000 of 768: 2.2 GFLOP in double, 2.8 with what tiles are padded by,
+ * 84 us at an H100's 34 TFLOP/s; 25.8 MB through memory, 8 us. A block has 64 rows and a slice of
+ * 128 of the bank: 224 blocks. Half of the time in fp32 would cost the digits that a distance of
+ * 0.01 stands in (1 - 0.99: it keeps 1e-5 of it), and of distances so small are normal clips. Not
+ * measured.
  */
 #include "cuda/kernel.cuh"
 
@@ -20,7 +21,7 @@ struct knn_args {
     const float         *bank, *x;
     const int32_t       *n, *m;
     const unsigned char *is_target;
-    const float         *bank_inverse, *x_inverse; /* (G, N), (G, M) */
+    const double        *bank_inverse, *x_inverse; /* (G, N), (G, M) */
     float               *lists;                    /* (G, M, slices, 2, K) rising */
     double              *score;
     int                  N, M, D, k, by_domain, kth, itself, slices;
@@ -38,7 +39,7 @@ enum { LENGTH_ROWS = 8 };
 
 /* A warp takes a row: 1 / |x|, or 0 of zeros. blockIdx: rows, machine */
 static __global__ void __launch_bounds__(WARP *LENGTH_ROWS)
-    knn_length_k(const float *__restrict__ x, const int32_t *count, float *__restrict__ inverse,
+    knn_length_k(const float *__restrict__ x, const int32_t *count, double *__restrict__ inverse,
                  int rows, int D)
 {
     int     row = (int)blockIdx.x * LENGTH_ROWS + (int)threadIdx.x / WARP;
@@ -54,7 +55,7 @@ static __global__ void __launch_bounds__(WARP *LENGTH_ROWS)
     for (int d = WARP / 2; d; d /= 2)
         sum += __shfl_xor_sync(ALL_LANES, sum, d);
     if (threadIdx.x % WARP == 0)
-        inverse[g * rows + row] = sum > 0 ? (float)(1 / sqrt(sum)) : 0.0f;
+        inverse[g * rows + row] = sum > 0 ? 1 / sqrt(sum) : 0;
 }
 
 /* --- the k smallest --- */
@@ -85,9 +86,9 @@ template <int K> struct smallest {
 
 /* blockIdx: 64 rows, slice of the bank, machine. Thread t then reads, of row t % 64, the distances
  * to the rows that score t / 64 counts. */
-template <int K> static __global__ void __launch_bounds__(TILE_THREADS, 4) knn_near_k(knn_args a)
+template <int K> static __global__ void __launch_bounds__(TILE_THREADS, 3) knn_near_k(knn_args a)
 {
-    ASD_SHARED(float, staged, 2 * tile_shared<float>::SIZE);
+    ASD_SHARED(double, staged, 2 * tile_shared<double>::SIZE);
     ASD_SHARED(float, distance, TILE *LD);
     int64_t      g     = blockIdx.z;
     int          first = (int)blockIdx.x * TILE, m = rows_of(a.m, g, a.M), n = rows_of(a.n, g, a.N);
@@ -99,22 +100,26 @@ template <int K> static __global__ void __launch_bounds__(TILE_THREADS, 4) knn_n
     if (first >= m)
         return; /* the whole block */
     for (int at = slice; at < slice + ASD_KNN_SLICE && at < n; at += TILE) {
-        float sum[TILE_ROWS][TILE_COLUMNS] = {{0}};
-        tile_products<float, 0>(
+        double sum[TILE_ROWS][TILE_COLUMNS] = {{0}};
+        tile_products<double, 0>(
             sum, staged + 0, a.D,
-            [&](int r, int d) { return first + r < m ? x[(int64_t)(first + r) * a.D + d] : 0.0f; },
-            [&](int c, int d) { return at + c < n ? bank[(int64_t)(at + c) * a.D + d] : 0.0f; });
+            [&](int r, int d) {
+                return first + r < m ? (double)x[(int64_t)(first + r) * a.D + d] : 0;
+            },
+            [&](int c, int d) {
+                return at + c < n ? (double)bank[(int64_t)(at + c) * a.D + d] : 0;
+            });
 #pragma unroll
         for (int i = 0; i < TILE_ROWS; ++i)
 #pragma unroll
             for (int j = 0; j < TILE_COLUMNS; ++j) {
-                int   r = tile_row(i), c = tile_column<float>(j);
-                bool  there = first + r < m && at + c < n && !(a.itself && first + r == at + c);
-                float d     = INFINITY;
+                int    r = tile_row(i), c = tile_column<double>(j);
+                bool   there = first + r < m && at + c < n && !(a.itself && first + r == at + c);
+                double d     = (double)INFINITY;
                 if (there)
                     d = 1 - sum[i][j] * a.x_inverse[g * a.M + first + r] *
                                 a.bank_inverse[g * a.N + at + c];
-                distance[r * LD + c] = d < 0 ? 0.0f : d;
+                distance[r * LD + c] = d < 0 ? 0.0f : (float)d;
             }
         __syncthreads();
         for (int c = 0; c < TILE && at + c < n; ++c) {
@@ -172,11 +177,11 @@ template <int K> static asd_status near_and_merge(const knn_args &k, unsigned G,
 
 extern "C" asd_status knn_cosine_cuda(const asd_knn *a, const float *bank, const int32_t *n,
                                       const unsigned char *is_target, const float *x,
-                                      const int32_t *m, float *work, double *score, asd_stream *s)
+                                      const int32_t *m, void *work, double *score, asd_stream *s)
 {
     knn_args k            = {};
     unsigned G            = (unsigned)a->G;
-    float   *bank_inverse = work, *x_inverse = work + a->G * a->N;
+    double  *bank_inverse = (double *)work, *x_inverse = bank_inverse + a->G * a->N;
     k.bank         = bank;
     k.x            = x;
     k.n            = n;
@@ -184,7 +189,7 @@ extern "C" asd_status knn_cosine_cuda(const asd_knn *a, const float *bank, const
     k.is_target    = is_target;
     k.bank_inverse = bank_inverse;
     k.x_inverse    = x_inverse;
-    k.lists        = x_inverse + a->G * a->M;
+    k.lists        = (float *)(x_inverse + a->G * a->M);
     k.score        = score;
     k.N            = (int)a->N;
     k.M            = (int)a->M;

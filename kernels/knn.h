@@ -5,8 +5,8 @@
  *   score   = mean of the k smallest d, or the k-th; of fewer than k rows all there are, of none
  *             infinity
  *
- * Products are in fp32, lengths in double: d is within 1e-6 of the truth. Ranks that close may
- * exchange, distances not. A row has the same bits alone and in company.
+ * Products and lengths are in double, a distance is kept in fp32: 6e-8 of itself, however small it
+ * is. Ranks that close may exchange, distances not. A row has the same bits alone and in company.
  *
  * All pointers are device memory; enqueued, nothing is allocated, capturable. ASD_E_DEVICE in a
  * build without CUDA.
@@ -31,7 +31,7 @@ typedef struct asd_knn {
     int itself;    /* row i to score is row i of the bank, and no neighbour of its own */
 } asd_knn;
 
-/* Floats of scratch. */
+/* Bytes of scratch, to be aligned for double. */
 int64_t asd_knn_work(const asd_knn *a);
 
 /* bank: (G, N, D)   n: (G) rows that a bank has, NULL: N each   is_target: (G, N) bytes
@@ -39,12 +39,12 @@ int64_t asd_knn_work(const asd_knn *a);
  * left as they are. */
 asd_status asd_knn_cosine(const asd_knn *a, const float *bank, const int32_t *n,
                           const unsigned char *is_target, const float *x, const int32_t *m,
-                          float *work, double *score, asd_stream *s);
+                          void *work, double *score, asd_stream *s);
 
 /* knn.cu */
 asd_status knn_cosine_cuda(const asd_knn *a, const float *bank, const int32_t *n,
                            const unsigned char *is_target, const float *x, const int32_t *m,
-                           float *work, double *score, asd_stream *s);
+                           void *work, double *score, asd_stream *s);
 
 /* Rows of a bank that one block goes over: so many, whatever the device, that bits do not change
  * with it. */

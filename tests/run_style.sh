@@ -60,7 +60,7 @@ may_include() { # the rooms that a file of room $1 may include from, its own lef
     nn) echo "base kernels cuda" ;;
     models | heads) echo "base kernels nn" ;;
     data) echo "base audio kernels nn checkpoints" ;; # nn: features run the front-end op; checkpoints: the manifest
-    detect) echo "base kernels nn" ;;
+    detect) echo "base nn kernels cuda" ;;
     score) echo "base data" ;; # data: the grammar of labelled names
     cuda) echo "base kernels" ;; # kernels: op.h, for dtypes
     tools) echo "base audio nn models heads data detect score kernels cuda ref" ;; # ref: asd-bench checks, then times

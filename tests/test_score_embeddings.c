@@ -10,12 +10,13 @@
 #include "score/scores.h"
 #include "tools/score_recipe.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { N_TRAIN = 40, N_TEST = 12, ROWS = 4, D = 9, N_CLIPS = N_TRAIN + N_TEST };
+enum { N_TRAIN = 40, N_TEST = 12, ROWS = 4, D = 9, MACHINES = 2, N_CLIPS = N_TRAIN + N_TEST };
 
 static const char *const streams[] = {"near", "far", "near5", "near_time", "far_time", "level"};
 enum { N_STREAMS = sizeof streams / sizeof *streams };
@@ -61,50 +62,57 @@ static void material_of(const char *stream, char *out, size_t size)
                  strstr(stream, "time") ? "time" : "mean");
 }
 
-/* Clips of one machine, whose names alone are looked at, and a file of embeddings a stream. */
-static void make(const char *root, int opaque, const char *without)
+static const char *const machine_names[MACHINES] = {"fan", "pump"};
+
+/* Clips of a few machines, whose names alone are looked at, and a file of embeddings a stream. */
+static void make_set(const char *root, int opaque, const char *without, int n_machines)
 {
     char  path[PATH_MAX], name[128];
-    named list[N_CLIPS];
-    for (int k = 0; k < 3; ++k) {
-        snprintf(path, sizeof path, "%s/%s", root,
-                 (const char *[]){"data/fan/train", "data/fan/test", "run/embed"}[k]);
-        assert_ok(asd_make_folders(path));
-    }
-    for (int i = 0; i < N_CLIPS; ++i) {
-        if (i < N_TRAIN)
+    named list[MACHINES * N_CLIPS];
+    int   n = n_machines * N_CLIPS;
+    snprintf(path, sizeof path, "%s/run/embed", root);
+    assert_ok(asd_make_folders(path));
+    for (int i = 0; i < n; ++i) {
+        const char *machine = machine_names[i / N_CLIPS];
+        int         own     = i % N_CLIPS;
+        const char *split   = own < N_TRAIN ? "train" : "test";
+        char        file[200];
+        if (own < N_TRAIN)
             snprintf(name, sizeof name, "section_00_%s_train_normal_%04d_x.wav",
-                     i % 8 == 2 ? "target" : "source", i);
+                     own % 8 == 2 ? "target" : "source", own);
         else
-            test_name(opaque, i - N_TRAIN, name, sizeof name);
-        touch(i < N_TRAIN ? "%s/data/fan/train/%s" : "%s/data/fan/test/%s", root, name);
-        snprintf(list[i].name, sizeof list[i].name, "fan/%s/%s", i < N_TRAIN ? "train" : "test",
-                 name);
+            test_name(opaque, own - N_TRAIN, name, sizeof name);
+        snprintf(path, sizeof path, "%s/data/%s/%s", root, machine, split);
+        assert_ok(asd_make_folders(path));
+        snprintf(file, sizeof file, "%s/%s/%s", machine, split, name);
+        touch("%s/data/%s", root, file);
+        snprintf(list[i].name, sizeof list[i].name, "%s", file);
         list[i].clip = i;
     }
-    qsort(list, N_CLIPS, sizeof *list, by_name);
+    qsort(list, (size_t)n, sizeof *list, by_name);
     for (int s = 0; s < N_STREAMS; ++s) {
         int            many = strstr(streams[s], "time") != NULL, rows = many ? ROWS : 1;
-        static float   x[N_CLIPS * ROWS * D];
-        static int64_t n_samples[N_CLIPS], n_rows[N_CLIPS];
-        char          *clip[N_CLIPS], *audio[N_CLIPS], key[] = "0123456789abcdef0123456789abcdef";
-        char           material[300];
+        static float   x[MACHINES * N_CLIPS * ROWS * D];
+        static int64_t n_samples[MACHINES * N_CLIPS], n_rows[MACHINES * N_CLIPS];
+        char          *clip[MACHINES * N_CLIPS], *audio[MACHINES * N_CLIPS],
+            key[] = "0123456789abcdef0123456789abcdef";
+        char material[300];
         if (without && !strcmp(streams[s], without))
             continue;
         material_of(streams[s], material, sizeof material);
-        for (int i = 0; i < N_CLIPS; ++i) {
+        for (int i = 0; i < n; ++i) {
             asd_rng r;
             asd_rng_init(&r, 4, ASD_RNG_TEST, (uint64_t)list[i].clip, (uint64_t)s);
             for (int d = 0; d < rows * D; ++d)
-                x[i * rows * D + d] =
-                    (float)(asd_rng_normal(&r) + 0.1 * (d % D) + 0.5 * (list[i].clip % 8 == 2));
+                x[i * rows * D + d] = (float)(asd_rng_normal(&r) + 0.1 * (d % D) +
+                                              0.5 * (list[i].clip % N_CLIPS % 8 == 2));
             clip[i]      = list[i].name;
             audio[i]     = key;
             n_samples[i] = 16000;
             n_rows[i]    = ROWS;
         }
         asd_embeddings e = {.form         = many ? ASD_EMBED_ROWS : ASD_EMBED_PLAIN,
-                            .N            = N_CLIPS,
+                            .N            = n,
                             .rows         = rows,
                             .D            = D,
                             .x            = x,
@@ -119,23 +127,33 @@ static void make(const char *root, int opaque, const char *without)
     }
 }
 
-static asd_status run(const char *root, const char *set, const char *only, json_t **rows)
+static void make(const char *root, int opaque, const char *without)
+{
+    make_set(root, opaque, without, 1);
+}
+
+/* used: what was said to have computed, owned by the caller; NULL: not wanted. */
+static asd_status run_on(const char *typed, const char *root, char *const *sets, int n_sets,
+                         const char *only, json_t **rows, json_t **used_by)
 {
     char       recipe[PATH_MAX], data[PATH_MAX], folder[PATH_MAX], where[PATH_MAX];
     asd_recipe r;
     asd_device device = {0};
     json_t    *used   = NULL;
-    char      *sets[] = {(char *)set};
     score_out  out    = {.only = only, .json = 1, .result = json_array()};
     snprintf(recipe, sizeof recipe, "%s/recipes/kist-ulicp.yaml", asd_test_source());
     snprintf(data, sizeof data, "%s/data", root);
     snprintf(folder, sizeof folder, "%s/run", root);
-    score_from from = {data, folder, "cpu", &device};
-    asd_status st   = asd_recipe_load(recipe, sets, set != NULL, 0, &r);
+    assert_ok(asd_device_choose(typed, &device));
+    score_from from = {data, folder, typed, &device};
+    asd_status st   = asd_recipe_load(recipe, sets, n_sets, 0, &r);
     if (!st)
         st = score_recipe(&r, &from, &out, &used, where);
     asd_recipe_clear(&r);
-    json_decref(used);
+    if (used_by)
+        *used_by = used;
+    else
+        json_decref(used);
     if (rows)
         *rows = out.result;
     else
@@ -143,26 +161,41 @@ static asd_status run(const char *root, const char *set, const char *only, json_
     return st;
 }
 
-/* by clip: (N_TEST) */
-static void read_scores(const char *root, const char *label, int opaque, double *score,
-                        int *decision)
+static asd_status run(const char *root, const char *set, const char *only, json_t **rows)
+{
+    char *sets[] = {(char *)set};
+    return run_on("cpu", root, sets, set != NULL, only, rows, NULL);
+}
+
+/* Of one machine by clip: (N_TEST). */
+static void read_machine(const char *root, const char *label, int machine, int opaque,
+                         double *score, int *decision)
 {
     char       path[PATH_MAX], name[128];
     asd_scores s;
+    int64_t    set = 0;
     snprintf(path, sizeof path, "%s/run/scores/%s", root, label);
     assert_ok(asd_scores_read(path, &s));
-    assert_int_equal(s.n, 1);
-    assert_int_equal(s.set[0].n, N_TEST);
+    while (set < s.n && strcmp(s.set[set].machine, machine_names[machine]))
+        ++set;
+    assert_true(set < s.n);
+    assert_int_equal(s.set[set].n, N_TEST);
     for (int i = 0; i < N_TEST; ++i) {
         int64_t k = 0;
         test_name(opaque, i, name, sizeof name);
-        while (k < N_TEST && strcmp(s.set[0].name[k], name))
+        while (k < N_TEST && strcmp(s.set[set].name[k], name))
             ++k;
         assert_true(k < N_TEST);
-        score[i]    = s.set[0].score[k];
-        decision[i] = s.set[0].decision[k];
+        score[i]    = s.set[set].score[k];
+        decision[i] = s.set[set].decision[k];
     }
     asd_scores_clear(&s);
+}
+
+static void read_scores(const char *root, const char *label, int opaque, double *score,
+                        int *decision)
+{
+    read_machine(root, label, 0, opaque, score, decision);
 }
 
 static const struct {
@@ -280,10 +313,131 @@ static void test_refused(void **state)
                  "want a pooled embedding");
 }
 
+static void need_device(void)
+{
+    const char *why;
+    if (asd_cuda_count(&why) < 1) {
+        print_message("skipped: %s\n", why);
+        skip();
+    }
+}
+
+static double read_threshold(const json_t *rows, const char *label, int machine)
+{
+    for (size_t i = 0; i < json_array_size(rows); ++i) {
+        const json_t *row = json_array_get(rows, i);
+        if (!strcmp(json_string_value(json_object_get(row, "detector")), label) &&
+            !strcmp(json_string_value(json_object_get(row, "machine")), machine_names[machine]))
+            return json_number_value(json_object_get(row, "threshold"));
+    }
+    fail_msg("no threshold of %s", label);
+    return 0;
+}
+
+static char *const device_sets[] = {
+    (char *)"score.detectors=[\"base = near | mahalanobis(k=5)\", \"level = level | "
+            "mahalanobis(cov=ledoit_wolf)\", \"close = near, far | knn(k=2, bank=domain)\", "
+            "\"boundary = near5 | boundary(clusters=2)\"]",
+    (char *)"score.fusion=[base=1, level=1, close=1, boundary=1]"};
+static const char *const device_labels[] = {"fused", "base", "level", "close", "boundary"};
+enum { N_LABELS = sizeof device_labels / sizeof *device_labels };
+
+/* Of one machine: the CPU's scores, decisions and threshold. */
+static void compare_devices(char *const root[2], json_t *const rows[2], int machine)
+{
+    for (int l = 0; l < N_LABELS; ++l) {
+        const char *label = device_labels[l];
+        double      s[2][N_TEST], t = read_threshold(rows[0], label, machine);
+        int         decision[2][N_TEST];
+        for (int k = 0; k < 2; ++k)
+            read_machine(root[k], label, machine, 0, s[k], decision[k]);
+        for (int i = 0; i < N_TEST; ++i)
+            assert_near(s[1][i], s[0][i], 1e-6 * (1 + fabs(s[0][i])));
+        assert_near(read_threshold(rows[1], label, machine), t, 1e-6 * (1 + fabs(t)));
+        assert_memory_equal(decision[0], decision[1], sizeof decision[0]);
+    }
+}
+
+/* On a device: scores, decisions and thresholds of the CPU. z-scores are distances less their mean
+ * over their spread, so that the relative error of a distance (1e-7 of k-NN's, which are kept in
+ * fp32) grows by the ratio of the two, here less than ten. */
+static void test_cuda(void **state)
+{
+    (void)state;
+    static const char *const both[] = {"cpu", "cuda"};
+    need_device();
+    char   *root[2] = {(char *)asd_test_folder(), (char *)asd_test_folder()};
+    json_t *rows[2], *used[2];
+    for (int k = 0; k < 2; ++k) {
+        make_set(root[k], 0, NULL, MACHINES);
+        assert_ok(run_on(both[k], root[k], device_sets, 2, NULL, &rows[k], &used[k]));
+    }
+    assert_string_equal(json_string_value(used[0]), "cpu");
+    assert_true(strncmp(json_string_value(used[1]), "cuda:0 ", 7) == 0);
+    for (int m = 0; m < MACHINES; ++m)
+        compare_devices(root, rows, m);
+    for (int k = 0; k < 2; ++k) {
+        json_decref(rows[k]);
+        json_decref(used[k]);
+    }
+}
+
+/* One clip alone: the bits that it had among all, of both machines, which have a clip of this name
+ * each. */
+static void test_cuda_alone(void **state)
+{
+    (void)state;
+    const char *root = asd_test_folder();
+    need_device();
+    make_set(root, 0, NULL, MACHINES);
+    assert_ok(run_on("cuda", root, device_sets, 2, NULL, NULL, NULL));
+    for (int i = 0; i < N_TEST; i += 5) {
+        char    name[128];
+        json_t *alone;
+        test_name(0, i, name, sizeof name);
+        assert_ok(run_on("cuda", root, device_sets, 2, name, &alone, NULL));
+        assert_int_equal(json_array_size(alone), MACHINES * N_LABELS);
+        for (size_t k = 0; k < json_array_size(alone); ++k) {
+            const json_t *row   = json_array_get(alone, k);
+            const char   *label = json_string_value(json_object_get(row, "detector"));
+            double        s[N_TEST];
+            int           decision[N_TEST];
+            read_machine(root, label, k >= N_LABELS, 0, s, decision);
+            assert_true(json_number_value(json_object_get(row, "score")) == s[i]);
+        }
+        json_decref(alone);
+    }
+}
+
+/* What is said to have worked is what has. */
+static void test_device(void **state)
+{
+    (void)state;
+    static char *const host_only[] = {(char *)"score.detectors=[density = near5 | local_density]",
+                                      (char *)"score.fusion=[]"};
+    const char        *root        = asd_test_folder(), *why;
+    int                cuda        = asd_cuda_count(&why) > 0;
+    json_t            *used;
+    asd_device         d;
+    make(root, 0, NULL);
+    assert_ok(run_on("auto", root, device_sets, 2, NULL, NULL, &used));
+    assert_true(!strncmp(json_string_value(used), cuda ? "cuda:0 " : "cpu", cuda ? 7 : 4));
+    json_decref(used);
+    assert_ok(run_on("auto", root, host_only, 2, NULL, NULL, &used));
+    assert_string_equal(json_string_value(used), "cpu");
+    json_decref(used);
+    if (!cuda)
+        assert_fails(asd_device_choose("cuda", &d), ASD_E_DEVICE, "--device cuda: ");
+    assert_fails(asd_device_choose("cuda:99", &d), ASD_E_DEVICE, "--device cuda:99: ");
+}
+
 static const struct CMUnitTest cases[] = {
     ASD_CASE("tools/score-embeddings/fused", test_fused),
     ASD_CASE("tools/score-embeddings/blind", test_blind),
     ASD_CASE("tools/score-embeddings/refused", test_refused),
+    ASD_CASE("tools/score-embeddings/cuda", test_cuda),
+    ASD_CASE("tools/score-embeddings/cuda-alone", test_cuda_alone),
+    ASD_CASE("tools/score-embeddings/device", test_device),
 };
 
 ASD_TEST_MAIN(cases)

@@ -11,6 +11,7 @@
 #define ASD_DETECT_DETECTOR_H
 
 #include "base/opt.h"
+#include "cuda/gpu.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ typedef struct asd_residuals      asd_residuals;      /* residual.h */
 typedef struct asd_residual_stats asd_residual_stats; /* residual.h */
 typedef struct asd_clip_rows      asd_clip_rows;      /* embedding.h */
 typedef struct asd_train_rows     asd_train_rows;     /* embedding.h */
+typedef struct asd_rows_task      asd_rows_task;      /* on_device.h */
 
 typedef struct asd_detector asd_detector;
 struct asd_detector {
@@ -48,6 +50,15 @@ struct asd_detector {
                            const char *what, double *loo, int *heads);
     /* score: (n, 2) */
     asd_status (*score_rows)(const void *state, const asd_clip_rows *stream, double *score);
+
+    /* --- on rows, of many machines at once on a device; NULL: on the CPU alone --- */
+    /* NULL: these parameters have a device form. Else what has none: "distance=euclidean". */
+    const char *(*device_lacks)(const void *params);
+    /* fit_rows and score_rows of n machines, all of D columns, one row a clip. What comes out is
+     * theirs up to rounding, and a machine or a clip has the same bits alone and in company. A
+     * machine that the device cannot do is left with task->left saying why: it is the CPU's then.
+     */
+    asd_status (*run_device)(const void *params, asd_rows_task *task, int64_t n, asd_stream *s);
 
     /* --- a step --- */
     asd_status (*fit_map)(void *state, const void *params, const asd_train_rows *train,

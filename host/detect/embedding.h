@@ -69,6 +69,28 @@ asd_status asd_pipeline_score(const asd_pipeline *p, const asd_clip_rows *stream
                               const char *what, double *score);
 void       asd_pipeline_clear(asd_pipeline *p);
 
+/* --- many machines at once on a device --- */
+
+/* One machine: what fit and score take, and what they give. */
+typedef struct asd_pipeline_task {
+    asd_train_rows train;
+    asd_clip_rows  stream[ASD_MAX_STREAMS]; /* clips to score */
+    char *const   *clip;                    /* their names for messages, or NULL */
+    const char    *what;                    /* "fan.section_00" */
+    double        *loo, *score;             /* (train.n, 2), (stream->n, 2) */
+    int            heads;                   /* a result too */
+} asd_pipeline_task;
+
+/* NULL: the detector, with its parameters, has a device form. Else why not: "boundary has no device
+ * form", "knn(distance=euclidean) has no device form", in buf. */
+const char *asd_pipeline_lacks(const asd_pipeline *p, char *buf, size_t size);
+/* asd_pipeline_fit and asd_pipeline_score of n machines: steps on the CPU, the detector on the
+ * device, which *done counts the machines of; the others are the CPU's, with a line at -v that says
+ * why. Results are those of the CPU up to rounding; a machine or a clip has the same bits alone and
+ * in any company. */
+asd_status asd_pipeline_run(asd_pipeline *p, asd_pipeline_task *task, int64_t n, asd_stream *s,
+                            int64_t *done);
+
 /* --- for detectors --- */
 
 /* Clips by domain. */

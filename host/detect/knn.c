@@ -6,10 +6,15 @@
  *   bank=all|domain      the neighbours are all training clips, or each domain's by itself
  * A bank of fewer than k clips gives all it has. Leave one out: the clip itself is no neighbour;
  * nothing else is fitted, so that is exact.
+ *
+ * On a device (kernels/knn.h) distances are those of the CPU to 1e-7 of each: they are kept in
+ * fp32.
  */
 #include "detect/basis.h"
 
 #include "base/par.h"
+#include "detect/on_device.h"
+#include "kernels/knn.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -176,6 +181,78 @@ static asd_status knn_score(const void *state, const asd_clip_rows *stream, doub
     return neighbours(state, stream, 0, score);
 }
 
+/* --- many machines on a device --- */
+
+static const char *knn_lacks(const void *params)
+{
+    const knn_params *p = params;
+    return p->distance != COSINE ? "distance=euclidean" : p->k > ASD_KNN_MOST ? "k above 32" : NULL;
+}
+
+static asd_knn search_of(const knn_params *p, int64_t G, int64_t N, int64_t M, int64_t D)
+{
+    return (asd_knn){.G         = G,
+                     .N         = N,
+                     .M         = M,
+                     .D         = D,
+                     .k         = (int)p->k,
+                     .by_domain = p->bank == BANK_DOMAIN,
+                     .kth       = p->take == TAKE_KTH};
+}
+
+static double knn_bytes(const void *params, double G, double N, double M, double D)
+{
+    double  most = fmax(N, M);
+    asd_knn a    = search_of(params, 1, (int64_t)N, (int64_t)most, (int64_t)D);
+    return G * ((N + M) * D * 4 + N + 8 + (double)asd_knn_work(&a) + 2 * (N + M) * 8);
+}
+
+/* A machine without one of the domains has one bank, whatever the parameters: both its scores are
+ * the distances to what there is. */
+static void one_bank(double *score, int64_t n, int column)
+{
+    for (int64_t i = 0; i < n; ++i)
+        score[2 * i] = score[2 * i + 1] = score[2 * i + column];
+}
+
+static asd_status knn_stretch(const void *params, asd_rows_task *task, int64_t G, asd_stream *s)
+{
+    asd_device_blocks b = {.gpu = asd_stream_gpu(s)};
+    asd_device_rows   y;
+    asd_status        st  = asd_device_rows_upload(task, G, s, &b, &y);
+    asd_knn           own = search_of(params, G, y.N, y.N, y.D), a = own;
+    own.itself      = 1;
+    a.M             = y.M;
+    int64_t work[2] = {asd_knn_work(&own), asd_knn_work(&a)};
+    void   *scratch = asd_device_block(&b, (size_t)work[work[1] > work[0]], "distances", &st);
+    double *loo     = asd_device_block(&b, (size_t)(G * y.N) * 2 * sizeof *loo, "scores", &st);
+    double *score   = asd_device_block(&b, (size_t)(G * y.M) * 2 * sizeof *score, "scores", &st);
+    if (!st)
+        st = asd_knn_cosine(&own, y.train, y.n, y.is_target, y.train, y.n, scratch, loo, s);
+    if (!st)
+        st = asd_knn_cosine(&a, y.train, y.n, y.is_target, y.test, y.m, scratch, score, s);
+    for (int64_t g = 0; g < G && !st; ++g) {
+        asd_rows_task *t = &task[g];
+        t->heads         = a.by_domain && asd_rows_two_domains(t) ? 2 : 1;
+        st               = asd_device_take(s, loo, g, y.N, 2, t->train.n, t->loo);
+        if (!st)
+            st = asd_device_take(s, score, g, y.M, 2, t->test.n, t->score);
+        if (!st && t->heads == 1) {
+            int column = a.by_domain && t->is_target[0];
+            one_bank(t->loo, t->train.n, column);
+            one_bank(t->score, t->test.n, column);
+        }
+    }
+    asd_device_blocks_clear(&b);
+    return st;
+}
+
+static asd_status knn_device(const void *params, asd_rows_task *task, int64_t n, asd_stream *s)
+{
+    asd_stretches how = {params, knn_bytes, knn_stretch};
+    return asd_in_stretches(&how, task, n, s);
+}
+
 const asd_detector asd_detector_knn = {
     .name         = "knn",
     .about        = "distance to the nearest training clips; streams are joined",
@@ -186,4 +263,6 @@ const asd_detector asd_detector_knn = {
     .max_streams  = 1,
     .fit_rows     = knn_fit,
     .score_rows   = knn_score,
+    .device_lacks = knn_lacks,
+    .run_device   = knn_device,
 };

@@ -3,6 +3,9 @@
  */
 #include "detect/embedding.h"
 
+#include "base/log.h"
+#include "detect/on_device.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -257,10 +260,11 @@ static flow flow_from(const asd_clip_rows *stream, int n)
     return f;
 }
 
-static asd_status fit_steps(asd_pipeline *p, const asd_train_rows *train, flow *f, const char *what,
-                            double *loo)
+/* The first n_steps of them; the detector's loo: (n, 2). */
+static asd_status fit_steps(asd_pipeline *p, const asd_train_rows *train, flow *f, int n_steps,
+                            const char *what, double *loo)
 {
-    for (int i = 0; i < p->n_steps; ++i) {
+    for (int i = 0; i < n_steps; ++i) {
         asd_detector_use *use  = &p->step[i];
         asd_train_rows    here = *train;
         ASD_TRY(asd_detector_new_state(use, what));
@@ -276,11 +280,9 @@ static asd_status fit_steps(asd_pipeline *p, const asd_train_rows *train, flow *
     return ASD_OK;
 }
 
-asd_status asd_pipeline_fit(asd_pipeline *p, const asd_train_rows *train, const char *what,
-                            double *loo)
+static asd_status check_train(const asd_pipeline *p, const asd_train_rows *train, const char *what,
+                              const char *where)
 {
-    char where[384];
-    snprintf(where, sizeof where, "%s, %s", what, p->label);
     ASD_ASSERT(train->n_streams == p->n_streams);
     if (train->n < 2)
         return ASD_FAIL(ASD_E_DATA, "%s: %lld training clips, want at least 2", where,
@@ -291,18 +293,31 @@ asd_status asd_pipeline_fit(asd_pipeline *p, const asd_train_rows *train, const 
                 ASD_E_DATA,
                 "%s: %s takes one row a clip, stream %s has %lld; want a pooled embedding", where,
                 p->step[i].detector->name, p->stream[0], (long long)train->stream[0].rows);
-    ASD_TRY(check_rows(p, train->stream, train->clip, what));
-    flow       f  = flow_from(train->stream, p->n_streams);
-    asd_status st = fit_steps(p, train, &f, where, loo);
-    flow_clear(&f);
+    return check_rows(p, train->stream, train->clip, what);
+}
+
+static void remember_shape(asd_pipeline *p, const asd_train_rows *train)
+{
     p->rows = train->stream[0].rows;
     for (int i = 0; i < p->n_streams; ++i)
         p->D[i] = train->stream[i].D;
+}
+
+asd_status asd_pipeline_fit(asd_pipeline *p, const asd_train_rows *train, const char *what,
+                            double *loo)
+{
+    char where[384];
+    snprintf(where, sizeof where, "%s, %s", what, p->label);
+    ASD_TRY(check_train(p, train, what, where));
+    flow       f  = flow_from(train->stream, p->n_streams);
+    asd_status st = fit_steps(p, train, &f, p->n_steps, where, loo);
+    flow_clear(&f);
+    remember_shape(p, train);
     return st;
 }
 
-asd_status asd_pipeline_score(const asd_pipeline *p, const asd_clip_rows *stream, char *const *clip,
-                              const char *what, double *score)
+static asd_status check_scored(const asd_pipeline *p, const asd_clip_rows *stream,
+                               char *const *clip, const char *what)
 {
     for (int i = 0; i < p->n_streams; ++i)
         if (stream[i].D != p->D[i] || stream[i].rows != p->rows)
@@ -311,18 +326,131 @@ asd_status asd_pipeline_score(const asd_pipeline *p, const asd_clip_rows *stream
                             "%lld",
                             what, p->label, p->stream[i], (long long)stream[i].rows,
                             (long long)stream[i].D, (long long)p->rows, (long long)p->D[i]);
-    ASD_TRY(check_rows(p, stream, clip, what));
+    return check_rows(p, stream, clip, what);
+}
+
+/* The first n_steps of them; the detector's score: (n, 2). */
+static asd_status score_steps(const asd_pipeline *p, flow *f, int n_steps, double *score)
+{
+    for (int i = 0; i < n_steps; ++i) {
+        const asd_detector_use *use = &p->step[i];
+        if (!use->detector->score_rows) {
+            ASD_TRY(run_map(use, f));
+            continue;
+        }
+        ASD_TRY(join(f, use->detector));
+        ASD_TRY(use->detector->score_rows(use->state, f->stream, score));
+    }
+    return ASD_OK;
+}
+
+asd_status asd_pipeline_score(const asd_pipeline *p, const asd_clip_rows *stream, char *const *clip,
+                              const char *what, double *score)
+{
+    ASD_TRY(check_scored(p, stream, clip, what));
     if (!stream[0].n)
         return ASD_OK;
     flow       f  = flow_from(stream, p->n_streams);
-    asd_status st = ASD_OK;
-    for (int i = 0; i < p->n_steps && !st; ++i) {
-        const asd_detector_use *use = &p->step[i];
-        if (!use->detector->score_rows)
-            st = run_map(use, &f);
-        else if (!(st = join(&f, use->detector)))
-            st = use->detector->score_rows(use->state, f.stream, score);
-    }
+    asd_status st = score_steps(p, &f, p->n_steps, score);
     flow_clear(&f);
+    return st;
+}
+
+/* --- many machines on a device --- */
+
+const char *asd_pipeline_lacks(const asd_pipeline *p, char *buf, size_t size)
+{
+    const asd_detector_use *last = &p->step[p->n_steps - 1];
+    if (!last->detector->run_device) {
+        snprintf(buf, size, "%s has no device form", last->detector->name);
+        return buf;
+    }
+    const char *what = last->detector->device_lacks(last->params);
+    if (!what)
+        return NULL;
+    snprintf(buf, size, "%s(%s) has no device form", last->detector->name, what);
+    return buf;
+}
+
+/* A machine's rows as they come to the detector. */
+typedef struct arrived {
+    flow train, test;
+    char where[384];
+} arrived;
+
+/* Everything before the detector. A step's state is this machine's only until the next machine. */
+static asd_status arrive(asd_pipeline *p, asd_pipeline_task *t, arrived *a, asd_rows_task *out)
+{
+    const asd_detector *d = p->step[p->n_steps - 1].detector;
+    snprintf(a->where, sizeof a->where, "%s, %s", t->what, p->label);
+    ASD_TRY(check_train(p, &t->train, t->what, a->where));
+    remember_shape(p, &t->train);
+    ASD_TRY(check_scored(p, t->stream, t->clip, t->what));
+    a->train = flow_from(t->train.stream, p->n_streams);
+    a->test  = flow_from(t->stream, p->n_streams);
+    ASD_TRY(fit_steps(p, &t->train, &a->train, p->n_steps - 1, a->where, NULL));
+    ASD_TRY(score_steps(p, &a->test, p->n_steps - 1, NULL));
+    ASD_TRY(join(&a->train, d));
+    ASD_TRY(join(&a->test, d));
+    *out = (asd_rows_task){.train     = a->train.stream[0],
+                           .test      = a->test.stream[0],
+                           .is_target = t->train.is_target,
+                           .what      = a->where,
+                           .loo       = t->loo,
+                           .score     = t->score};
+    return ASD_OK;
+}
+
+/* The detector alone on the CPU. */
+static asd_status run_left(asd_pipeline *p, const asd_pipeline_task *t, const asd_rows_task *rows)
+{
+    asd_detector_use *use  = &p->step[p->n_steps - 1];
+    asd_train_rows    here = t->train;
+    here.n_streams         = 1;
+    here.stream[0]         = rows->train;
+    asd_detail("%s: on the CPU: %s", rows->what, rows->left);
+    ASD_TRY(asd_detector_new_state(use, rows->what));
+    ASD_TRY(use->detector->fit_rows(use->state, use->params, &here, rows->what, t->loo, &p->heads));
+    return rows->test.n ? use->detector->score_rows(use->state, &rows->test, t->score) : ASD_OK;
+}
+
+/* Machines whose rows have one width go together: after a step, widths may differ. */
+static asd_status run_widths(const asd_detector_use *use, asd_rows_task *rows, int64_t n,
+                             asd_stream *s)
+{
+    for (int64_t from = 0, to; from < n; from = to) {
+        for (to = from + 1; to < n && rows[to].train.D == rows[from].train.D;)
+            ++to;
+        ASD_TRY(use->detector->run_device(use->params, rows + from, to - from, s));
+    }
+    return ASD_OK;
+}
+
+asd_status asd_pipeline_run(asd_pipeline *p, asd_pipeline_task *task, int64_t n, asd_stream *s,
+                            int64_t *done)
+{
+    arrived       *a    = calloc((size_t)n + 1, sizeof *a);
+    asd_rows_task *rows = calloc((size_t)n + 1, sizeof *rows);
+    asd_status     st =
+        a && rows ? ASD_OK
+                      : ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld machines", p->label, (long long)n);
+    *done = 0;
+    for (int64_t i = 0; i < n && !st; ++i)
+        st = arrive(p, &task[i], &a[i], &rows[i]);
+    if (!st)
+        st = run_widths(&p->step[p->n_steps - 1], rows, n, s);
+    for (int64_t i = 0; i < n && !st; ++i) {
+        p->heads = rows[i].heads;
+        *done += !rows[i].left;
+        if (rows[i].left)
+            st = run_left(p, &task[i], &rows[i]);
+        task[i].heads = p->heads;
+    }
+    for (int64_t i = 0; a && i < n; ++i) {
+        flow_clear(&a[i].train);
+        flow_clear(&a[i].test);
+    }
+    free(a);
+    free(rows);
     return st;
 }

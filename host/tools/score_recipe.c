@@ -4,7 +4,6 @@
 #include "tools/score_recipe.h"
 
 #include "base/file.h"
-#include "base/log.h"
 #include "score/scores.h"
 #include "score/threshold.h"
 #include "tools/train_run.h"
@@ -114,8 +113,5 @@ asd_status score_recipe(const asd_recipe *recipe, const score_from *from, score_
     }
     if (!recipe->cfg.embed_streams.n)
         return score_by_networks(recipe, from, out, used);
-    *used = json_string("cpu");
-    if (from->device && from->device->cuda)
-        asd_note("detectors on embeddings work on the CPU; --device is asd-embed's");
-    return score_by_embeddings(recipe, from, out);
+    return score_by_embeddings(recipe, from, out, used);
 }

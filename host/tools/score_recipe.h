@@ -39,8 +39,10 @@ typedef struct score_from {
 /* By the networks that asd-train left in the run. *used: how it was computed (asd_device_json). */
 asd_status score_by_networks(const asd_recipe *recipe, const score_from *from, score_out *out,
                              json_t **used);
-/* By detectors on the embeddings in RUN/embed/STREAM.h5. */
-asd_status score_by_embeddings(const asd_recipe *recipe, const score_from *from, score_out *out);
+/* By detectors on the embeddings in RUN/embed/STREAM.h5. *used: the device, if a detector used it.
+ */
+asd_status score_by_embeddings(const asd_recipe *recipe, const score_from *from, score_out *out,
+                               json_t **used);
 /* Whichever the recipe is for. out->folder NULL: RUN/scores, kept in `folder`. *used: owned by the
  * caller, NULL before. */
 asd_status score_recipe(const asd_recipe *recipe, const score_from *from, score_out *out,
