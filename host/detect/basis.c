@@ -176,8 +176,10 @@ static lapack_int top_tridiagonal(double *d, double *e, lapack_int m, lapack_int
 static asd_status top_eigen(double *a, int64_t m, int64_t k, const char *what, double *value,
                             double *vector)
 {
-    lapack_int  M = (lapack_int)m, K = (lapack_int)k;
-    double     *w = malloc((size_t)(4 * m) * sizeof *w), *v;
+    lapack_int M = (lapack_int)m, K = (lapack_int)k;
+    /* zeros: LAPACKE looks for NaN in m values and m off-diagonal elements, though k and m - 1 have
+     * a meaning, and refuses what it finds in memory that nobody wrote */
+    double     *w = calloc((size_t)(4 * m), sizeof *w), *v;
     double     *d = w + m, *e = d + m, *tau = e + m;
     lapack_int *support = malloc((size_t)(2 * m) * sizeof *support), info = 0;
     asd_status  st = ASD_OK;
