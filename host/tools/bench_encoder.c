@@ -69,6 +69,7 @@ static const asd_command command = {
     .max_operands = 0,
     .examples =
         "  asd-bench encoder --encoder beats --batch 8 --device cpu -j 2\n"
+        "  asd-bench encoder --encoder beats --precision bf16 --device cpu -j 2\n"
         "  asd-bench encoder --encoder dasheng --precision bf16 --device cuda --batch 132\n",
 };
 
