@@ -50,6 +50,7 @@ struct mma_c {
 /* What each of the two has of its own:
  *
  *   uint32_t bf16x2(float low, float high);                    two bf16, rounded to nearest even
+ *   void store_bf16x2(shared_ptr<bf16> p, uint32_t two);       both at once, p on 4 bytes
  *   uint32_t to_tf32(float x);                                 10 bits of mantissa, ties away
  *                                                              from 0
  *   float exp2_fast(float x);                                  2^x within 2 ulp, 0 where that is
@@ -114,6 +115,20 @@ static __device__ __forceinline__ mma_a mma_load_a(shared_ptr<bf16> tile, int ro
     int   l = mma_lane();
     ldmatrix_x4(a.x, tile + tile_at<COLUMNS>(row + l % 16, column + l / 16 * 8));
     return a;
+}
+
+/* The other way: a into the tile, as mma_load_a reads it. Each lane stores pairs of its own; a
+ * barrier before another reads them. */
+template <int COLUMNS>
+static __device__ __forceinline__ void mma_store_a(shared_ptr<bf16> tile, int row, int column,
+                                                   const mma_a &a)
+{
+    int l = mma_lane();
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+        store_bf16x2(tile +
+                         tile_at<COLUMNS>(row + l / 4 + i % 2 * 8, column + l % 4 * 2 + i / 2 * 8),
+                     a.x[i]);
 }
 
 /* a(m, k) = tile(row + k, column + m): of a tile that lies turned. */

@@ -10,6 +10,11 @@ static __device__ __forceinline__ uint32_t bf16x2(float low, float high)
     return r;
 }
 
+static __device__ __forceinline__ void store_bf16x2(bf16 *p, uint32_t two)
+{
+    *reinterpret_cast<uint32_t *>(p) = two;
+}
+
 static __device__ __forceinline__ uint32_t to_tf32(float x)
 {
     uint32_t r;

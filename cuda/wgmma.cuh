@@ -6,12 +6,18 @@
  * lies as tile_at<64> has it, on 1024 bytes: that is the tensor core's 128-byte swizzle.
  *
  *   wgmma_tile_at(tile, row, column)     where b begins: rows in steps of 8, columns of 16
+ *   wgmma_hold(x)                        x, an array of mma_a or mma_c, is in its registers here:
+ *                                        before wgmma_begin that it is written, after wgmma_wait
+ *                                        that it is not read earlier
  *   wgmma_begin()                        registers of c and a are written
  *   wgmma_64x64x16<TURNED>(c, a, b, add) c = or += a b. b(k, n) = tile(row + n, column + k) or,
  *                                        TURNED, tile(row + k, column + n)
- *   wgmma_end(c)                         c may be read, a and b written again
- *   wgmma_filled()                       after cp_async_wait and before the barrier: what this
- *                                        thread's copies brought may be read by wgmma
+ *   wgmma_commit()                       closes a group of products
+ *   wgmma_wait<N>()                      all groups but the N youngest are done: their c may be
+ *                                        read once it is held, their a and b written again
+ *   wgmma_end(c)                         wgmma_commit, wgmma_wait<0>, wgmma_hold(c)
+ *   wgmma_filled()                       before a barrier: what this thread stored, or its copies
+ *                                        brought (after cp_async_wait), may be read by wgmma
  *   wgmma_skip(shared)                   elements from `shared` to the next 1024 bytes
  *
  * Compute capability 9.0 alone (sm_90a). Compiled for anything else the products trap; whoever
@@ -59,16 +65,32 @@ static __device__ __forceinline__ void wgmma_begin()
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
-static __device__ __forceinline__ void wgmma_end(mma_c (&c)[8])
+static __device__ __forceinline__ void wgmma_commit()
 {
-    asm volatile("wgmma.commit_group.sync.aligned;\n"
-                 "wgmma.wait_group.sync.aligned 0;" ::
-                     : "memory");
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+template <int YOUNGEST> static __device__ __forceinline__ void wgmma_wait()
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" : : "n"(YOUNGEST) : "memory");
+}
+
+template <int N> static __device__ __forceinline__ void wgmma_hold(mma_c (&c)[N])
+{
 #pragma unroll
-    for (int n = 0; n < 8; ++n) /* no read of c may be moved before the wait */
+    for (int n = 0; n < N; ++n)
         asm volatile(""
                      : "+f"(c[n].x[0]), "+f"(c[n].x[1]), "+f"(c[n].x[2]),
                        "+f"(c[n].x[3])::"memory");
+}
+
+template <int N> static __device__ __forceinline__ void wgmma_hold(mma_a (&a)[N])
+{
+#pragma unroll
+    for (int n = 0; n < N; ++n)
+        asm volatile(""
+                     : "+r"(a[n].x[0]), "+r"(a[n].x[1]), "+r"(a[n].x[2]),
+                       "+r"(a[n].x[3])::"memory");
 }
 
 #define ASD_WGMMA_C(n) "+f"(c[n].x[0]), "+f"(c[n].x[1]), "+f"(c[n].x[2]), "+f"(c[n].x[3])
@@ -99,7 +121,13 @@ static __device__ __forceinline__ void wgmma_filled()
 static __device__ __forceinline__ void wgmma_begin()
 {
 }
-static __device__ __forceinline__ void wgmma_end(mma_c (&)[8])
+static __device__ __forceinline__ void wgmma_commit()
+{
+}
+template <int YOUNGEST> static __device__ __forceinline__ void wgmma_wait()
+{
+}
+template <typename C, int N> static __device__ __forceinline__ void wgmma_hold(C (&)[N])
 {
 }
 template <bool TURNED>
@@ -110,4 +138,12 @@ static __device__ __forceinline__ void wgmma_64x64x16(mma_c (&)[8], const mma_a 
 
 #endif
 #endif
+
+static __device__ __forceinline__ void wgmma_end(mma_c (&c)[8])
+{
+    wgmma_commit();
+    wgmma_wait<0>();
+    wgmma_hold(c);
+}
+
 #endif

@@ -26,7 +26,8 @@
 typedef struct attention_state {
     asd_gpu *gpu;
     void    *bucket;
-    int      hopper; /* attention_sm90.cu does the forward */
+    int      hopper;     /* attention_sm90.cu does the forward */
+    int      hopper_bwd; /* attention_bwd_sm90.cu the backward */
 } attention_state;
 
 static asd_status choose(const asd_call *c, int64_t K, int *hopper)
@@ -86,6 +87,8 @@ extern "C" asd_status attention_prepare_cuda(asd_call *c)
     c->state   = state;
     state->gpu = asd_stream_gpu(c->stream);
     ASD_TRY(choose(c, s.K, &state->hopper));
+    state->hopper_bwd = state->hopper && s.P <= (a->gated ? ASD_ATTENTION_SM90_GATED_TOKENS
+                                                          : ASD_ATTENTION_SM90_TOKENS);
     return a->gated ? upload_buckets(c, a, s.P, state) : ASD_OK;
 }
 
@@ -101,6 +104,11 @@ extern "C" void attention_release_cuda(asd_call *c)
 extern "C" const int32_t *asd_attention_cuda_buckets(const asd_call *c)
 {
     return c->state ? (const int32_t *)((const attention_state *)c->state)->bucket : NULL;
+}
+
+extern "C" int asd_attention_cuda_bwd_sm90(const asd_call *c)
+{
+    return ((const attention_state *)c->state)->hopper_bwd;
 }
 
 /* --- launches --- */

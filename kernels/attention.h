@@ -78,7 +78,23 @@ static inline size_t asd_attention_cuda_work(asd_attention_sizes s)
     return (size_t)(rows + (s.gated ? lines + dt : 0)) * sizeof(float);
 }
 
-asd_status asd_attention_fwd_sm90(const asd_call *c); /* in attention_sm90.cu */
+/* Partial sums that a backward kernel leaves, fp32. lines: (B H tiles, 2 K + 4), of the gate's
+ * parameters; dt: (B H tiles, window), of the distances from the last of a tile's `rows` queries to
+ * the first key on, NULL: not asked for. */
+typedef struct asd_attention_partial {
+    float *lines, *dt;
+    int    tiles, rows, window;
+} asd_attention_partial;
+
+/* Tokens whose dq fits into a block's shared memory, without and with a gate, see
+ * attention_bwd_sm90.cu; longer clips take the portable backward. */
+enum { ASD_ATTENTION_SM90_TOKENS = 544, ASD_ATTENTION_SM90_GATED_TOKENS = 512 };
+
+/* In attention_sm90.cu and attention_bwd_sm90.cu. _bwd_ writes x[0].g and to->lines, to->dt (both
+ * no larger than those of the portable kernels), and says the sizes it has given them. */
+asd_status asd_attention_fwd_sm90(const asd_call *c);
+asd_status asd_attention_bwd_sm90(const asd_call *c, asd_attention_partial *to);
+int        asd_attention_cuda_bwd_sm90(const asd_call *c); /* prepare chose it */
 asd_status attention_prepare_cuda(asd_call *c);
 void       attention_release_cuda(asd_call *c);
 const int32_t *

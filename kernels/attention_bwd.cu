@@ -532,29 +532,26 @@ template <typename T, int K, int GATED> static asd_status run_dkv(const asd_call
                       scratch_of(c, s, tiles), tiles);
 }
 
-template <typename T, int K> static asd_status run_sums(const asd_call *c)
+static asd_status run_sums(const asd_call *c, asd_attention_partial x, float *sums)
 {
-    typedef bwd_shape<T, K>   F;
-    const asd_attention_attr *a     = (const asd_attention_attr *)c->attr;
-    asd_attention_sizes       s     = asd_attention_sizes_of(a, c->x[0].shape);
-    int                       tiles = (int)(padded(s.P) / F::ROWS);
-    bwd_scratch               x     = scratch_of(c, s, tiles);
+    const asd_attention_attr *a = (const asd_attention_attr *)c->attr;
+    asd_attention_sizes       s = asd_attention_sizes_of(a, c->x[0].shape);
     int w = asd_attention_input(a, ASD_ATTENTION_W), b = asd_attention_input(a, ASD_ATTENTION_B),
         h            = asd_attention_input(a, ASD_ATTENTION_A),
         t            = asd_attention_input(a, ASD_ATTENTION_TABLE);
     gate_gradients g = {(float *)c->x[w].g, (float *)c->x[b].g, (float *)c->x[h].g,
                         c->acc[w],          c->acc[b],          c->acc[h]};
     if (g.dw || g.dbias || g.da)
-        ASD_TRY(ASD_LAUNCH(attention_sums_k, dim3((unsigned)(2 * K + 2 + s.H)), dim3(SUM_THREADS),
-                           0, c->stream, (const float *)x.lines, s.B, s.H, (int64_t)tiles,
-                           (int64_t)K, g));
+        ASD_TRY(ASD_LAUNCH(attention_sums_k, dim3((unsigned)(2 * s.K + 2 + s.H)), dim3(SUM_THREADS),
+                           0, c->stream, (const float *)x.lines, s.B, s.H, (int64_t)x.tiles, s.K,
+                           g));
     if (!c->x[t].g)
         return ASD_OK;
     ASD_TRY(ASD_LAUNCH(attention_dt_k, dim3(asd_blocks(2 * s.P - 1, SUM_THREADS), (unsigned)s.H),
-                       dim3(SUM_THREADS), 0, c->stream, (const float *)x.dt, x.sums, s.B, s.H, s.P,
-                       tiles, (int)F::ROWS, bwd_window<T, K>(s.P)));
+                       dim3(SUM_THREADS), 0, c->stream, (const float *)x.dt, sums, s.B, s.H, s.P,
+                       x.tiles, x.rows, x.window));
     return ASD_LAUNCH(attention_table_k, dim3(asd_blocks(a->buckets * s.H, SUM_THREADS)),
-                      dim3(SUM_THREADS), 0, c->stream, (const float *)x.sums,
+                      dim3(SUM_THREADS), 0, c->stream, (const float *)sums,
                       asd_attention_cuda_buckets(c), (float *)c->x[t].g, s.H, a->buckets, s.P,
                       (int)c->acc[t]);
 }
@@ -562,8 +559,17 @@ template <typename T, int K> static asd_status run_sums(const asd_call *c)
 /* fp32 has one kernel with and without a gate. */
 template <typename T, int K> static asd_status run_bwd(const asd_call *c)
 {
-    const asd_attention_attr *a     = (const asd_attention_attr *)c->attr;
-    int                       table = a->gated && c->x[asd_attention_input(a, 0)].g != NULL;
+    const asd_attention_attr *a       = (const asd_attention_attr *)c->attr;
+    asd_attention_sizes       s       = asd_attention_sizes_of(a, c->x[0].shape);
+    int                       table   = a->gated && c->x[asd_attention_input(a, 0)].g != NULL;
+    int                       tiles   = (int)(padded(s.P) / bwd_shape<T, K>::ROWS);
+    bwd_scratch               x       = scratch_of(c, s, tiles);
+    asd_attention_partial     partial = {x.lines, table ? x.dt : NULL, tiles, bwd_shape<T, K>::ROWS,
+                                         bwd_window<T, K>(s.P)};
+    if (asd_attention_cuda_bwd_sm90(c)) {
+        ASD_TRY(asd_attention_bwd_sm90(c, &partial));
+        return a->gated ? run_sums(c, partial, x.sums) : ASD_OK;
+    }
     if (table)
         ASD_TRY((run_dq<T, K, 1, 1>(c)));
     else if (a->gated || sizeof(T) == 4)
@@ -576,7 +582,7 @@ template <typename T, int K> static asd_status run_bwd(const asd_call *c)
         else if constexpr (sizeof(T) == 2)
             ASD_TRY((run_dkv<T, K, 0>(c)));
     }
-    return a->gated ? run_sums<T, K>(c) : ASD_OK;
+    return a->gated ? run_sums(c, partial, x.sums) : ASD_OK;
 }
 
 template <int K> static asd_status run_bwd_of(const asd_call *c)

@@ -30,9 +30,9 @@ template <typename F> static __host__ __device__ __forceinline__ int fwd_window(
 }
 
 /* s = 64 queries of a warpgroup, in registers, times 64 keys. */
-static __device__ __forceinline__ void hopper_dots(mma_c (&s)[8], const mma_a (&q)[4],
-                                                   shared_ptr<bf16> k)
+static __device__ __forceinline__ void hopper_dots(mma_c (&s)[8], mma_a (&q)[4], shared_ptr<bf16> k)
 {
+    wgmma_hold(q);
     wgmma_begin();
 #pragma unroll
     for (int i = 0; i < 4; ++i)
@@ -48,6 +48,8 @@ static __device__ __forceinline__ void hopper_accumulate(mma_c (&y)[8], const mm
 #pragma unroll
     for (int i = 0; i < 4; ++i)
         p[i] = mma_a_of(s[2 * i], s[2 * i + 1]);
+    wgmma_hold(p);
+    wgmma_hold(y);
     wgmma_begin();
 #pragma unroll
     for (int i = 0; i < 4; ++i)
@@ -60,7 +62,7 @@ static __device__ __forceinline__ void hopper_accumulate(mma_c (&y)[8], const mm
  * last row of eight. */
 template <typename T, int K, int GATED, int HOPPER, typename F = fwd_shape<T, K, HOPPER>>
 static __device__ __forceinline__ void
-fwd_tile(shared_ptr<T> q, const mma_a (&a)[4], int row, shared_ptr<T> k, shared_ptr<T> v,
+fwd_tile(shared_ptr<T> q, mma_a (&a)[4], int row, shared_ptr<T> k, shared_ptr<T> v,
          shared_ptr<float> window, const float (&gate)[2 * F::MT], float scale, int keys,
          float (&max)[2 * F::MT], float (&sum)[2 * F::MT], mma_c (&y)[F::MT][K / 8])
 {

@@ -295,9 +295,10 @@ typedef struct asd_logmel_attr {
     int     method; /* ASD_LOGMEL_AUTO ..; the CPU has but one */
 } asd_logmel_attr;
 
-/* Which forward CUDA takes: the portable one; or the one for compute capability 9.0, bf16 and heads
- * of width 64, refused where it cannot run. AUTO: the portable one, unless the environment says
- * ASD_ATTENTION=hopper and the other suits. */
+/* Which kernels CUDA takes: the portable ones; or those for compute capability 9.0, bf16 and heads
+ * of width 64, refused where they cannot run (of clips longer than kernels/attention.h says, the
+ * backward is the portable one). AUTO: the portable ones, unless the environment says
+ * ASD_ATTENTION=hopper and the others suit. */
 enum { ASD_ATTENTION_AUTO, ASD_ATTENTION_PORTABLE, ASD_ATTENTION_HOPPER };
 
 /* Attention inside each clip, see kernels/attention.c. */

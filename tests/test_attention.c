@@ -312,6 +312,122 @@ static void test_hopper(void **state)
     }
 }
 
+/* A rig with y made by one method on CUDA with bf16; dy: also in double. 0 where the device
+ * cannot. */
+static int rig_by(shape s, int method, op_rig *r, made *m, double **dy)
+{
+    asd_gpu_info info;
+    assert_ok(asd_gpu_ask(0, &info));
+    if (method == ASD_ATTENTION_HOPPER && (info.major != 9 || info.minor != 0))
+        return 0;
+    make_case(s, m);
+    m->attr.method = method;
+    op_rig_new(r, &asd_op_attention, &m->c, ASD_CUDA, 1);
+    *dy = malloc((size_t)asd_count(r->node.y.shape) * sizeof **dy);
+    op_rig_gradients(r, *dy);
+    for (int64_t b = 0; s.masked && b < s.B; ++b) { /* one clip: two thirds; more: the last empty */
+        int64_t keys                = s.B == 1 ? s.P - s.P / 3 : b + 1 < s.B ? s.P - 3 * b : 0;
+        ((int32_t *)r->fresh[1])[b] = (int32_t)keys;
+        r->ref[1][b]                = (double)keys;
+    }
+    op_rig_fwd(r);
+    return 1;
+}
+
+/* The same sums in another order, with p and ds rounded from other digits; twice what was seen. */
+static void compare_gradients(const op_rig *a, const op_rig *b)
+{
+    for (int k = 0; k < a->c->n_in; ++k) {
+        if (!op_rig_has_grad(a, k))
+            continue;
+        int64_t   n    = asd_count(a->c->in[k].shape);
+        asd_dtype t    = a->call.x[k].g_dtype;
+        double    size = 0;
+        for (int64_t i = 0; i < n; ++i) {
+            double g = op_rig_get(t, op_rig_host(&a->g[k]), i);
+            size += g * g / (double)n;
+        }
+        assert_true(size > 0 || a->c->in[0].shape.d[1] == 1);
+        for (int64_t i = 0; i < n; ++i) {
+            double x = op_rig_get(t, op_rig_host(&a->g[k]), i),
+                   y = op_rig_get(t, op_rig_host(&b->g[k]), i);
+            if (!(fabs(x - y) <= 0x1p-5 * (sqrt(size) + fabs(x)) + 1e-6))
+                fail_msg("%s: element %d of gradient %d is %g by wgmma, %g by mma, whose root mean "
+                         "square is %g",
+                         a->c->name, (int)i, k, y, x, sqrt(size));
+        }
+    }
+}
+
+/* Again, with the same bits; added to itself: twice as much, exactly; and the gate's parameters
+ * where nobody asks for dqkv. */
+static void run_again(op_rig *r)
+{
+    unsigned char given[ASD_MAX_IN], acc[ASD_MAX_IN];
+    void         *first[ASD_MAX_IN] = {0};
+    for (int round = 0; round < 3; ++round) {
+        memset(given, 1, sizeof given);
+        memset(acc, round == 1, sizeof acc);
+        given[0] = round < 2;
+        for (int k = 0; k < r->c->n_in; ++k) {
+            if (!first[k] && op_rig_has_grad(r, k)) {
+                first[k] = malloc(r->g[k].bytes);
+                memcpy(first[k], op_rig_host(&r->g[k]), r->g[k].bytes);
+            }
+        }
+        op_rig_bwd(r, given, acc);
+        for (int k = 0; k < r->c->n_in; ++k)
+            for (int64_t i = 0; first[k] && i < asd_count(r->c->in[k].shape); ++i) {
+                asd_dtype t = r->call.x[k].g_dtype;
+                double x = op_rig_get(t, first[k], i), y = op_rig_get(t, op_rig_host(&r->g[k]), i);
+                double want = round == 1 || (round == 2 && k == 0) ? 2 * x : x;
+                if (y != want)
+                    fail_msg("run %d: element %d of gradient %d is %g, want %g", round, (int)i, k,
+                             y, want);
+            }
+    }
+    for (int k = 0; k < r->c->n_in; ++k)
+        free(first[k]);
+}
+
+/* One token; one key less than a tile, as many, one more; two passes over keys, with a tile of
+ * queries left over and without. */
+static void test_hopper_gradients(void **state)
+{
+    static const shape shapes[] = {
+        {1, 1, 1, 64, 0, 1},  {3, 63, 1, 64, 1, 0},  {1, 64, 1, 64, 0, 1},
+        {2, 65, 2, 64, 1, 1}, {1, 130, 1, 64, 0, 0}, {1, 197, 1, 64, 1, 1},
+    };
+    static const unsigned char store[ASD_MAX_IN];
+    unsigned char              given[ASD_MAX_IN];
+    (void)state;
+    if (n_variants() < 3)
+        skip();
+    memset(given, 1, sizeof given);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
+        op_rig  portable, hopper;
+        made    m, n;
+        double *dy = NULL, *same = NULL;
+        if (!rig_by(shapes[i], ASD_ATTENTION_HOPPER, &hopper, &m, &dy)) {
+            print_message("skipped: no device of compute capability 9.0\n");
+            skip();
+        }
+        assert_true(rig_by(shapes[i], ASD_ATTENTION_PORTABLE, &portable, &n, &same));
+        op_rig_bwd(&portable, given, store);
+        op_rig_bwd(&hopper, given, store);
+        compare_gradients(&portable, &hopper);
+        for (int k = 0; k < m.c.n_in && shapes[i].P > 1; ++k)
+            if (op_rig_has_grad(&hopper, k))
+                check_direction(&hopper, dy, k);
+        if (shapes[i].P == 65)
+            run_again(&hopper);
+        op_rig_free(&portable);
+        op_rig_free(&hopper);
+        free(dy);
+        free(same);
+    }
+}
+
 static void test_hopper_refused(void **state)
 {
     made        m;
@@ -430,6 +546,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("attention/batch/same bits alone", test_batch),
     ASD_CASE("attention/masked/padding is not read", test_padding),
     ASD_CASE("attention/hopper/as portable", test_hopper),
+    ASD_CASE("attention/hopper/bwd as portable", test_hopper_gradients),
     ASD_CASE("attention/hopper/refused", test_hopper_refused),
     ASD_CASE("attention/infer/refusals", test_refusals),
     ASD_CASE("attention/tape/inputs", test_tape),

@@ -106,6 +106,13 @@ static inline uint32_t bf16x2(float low, float high)
     return simt::pair_of(asd_bf16_from_f32(low), asd_bf16_from_f32(high));
 }
 
+static inline void store_bf16x2(shared_ptr<bf16> p, uint32_t two)
+{
+    simt::shared_align(p.a, p.at * (int64_t)sizeof(bf16), 4, "store_bf16x2");
+    p[0] = bf16{(uint16_t)two};
+    p[1] = bf16{(uint16_t)(two >> 16)};
+}
+
 static inline uint32_t to_tf32(float x)
 {
     uint32_t u = __float_as_uint(x);

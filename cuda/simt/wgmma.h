@@ -28,9 +28,14 @@ static inline void wgmma_filled()
 static inline void wgmma_begin()
 {
 }
-static inline void wgmma_end(mma_c (&c)[8])
+static inline void wgmma_commit()
 {
-    (void)c;
+}
+template <int YOUNGEST> static inline void wgmma_wait()
+{
+}
+template <typename C, int N> static inline void wgmma_hold(C (&)[N])
+{
 }
 
 template <bool TURNED>
