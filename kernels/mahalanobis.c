@@ -4,10 +4,17 @@
 typedef asd_status (*fit_fn)(const asd_maha *, const asd_maha_rows *, const unsigned char *,
                              const asd_maha_model *, asd_stream *);
 typedef asd_status (*score_fn)(const asd_maha *, const asd_maha_model *, const asd_maha_rows *,
-                               double *, double *, asd_stream *);
+                               double *, double *, double *, asd_stream *);
+typedef asd_status (*gram_fn)(const asd_maha *, const asd_maha_rows *, const unsigned char *,
+                              const asd_maha_model *, double *, asd_stream *);
+typedef asd_status (*axes_fn)(const asd_maha *, const asd_maha_axes *, const asd_maha_rows *,
+                              double *, asd_stream *);
 
-static const fit_fn   fit_cuda[]   = {ASD_CUDA_FN(maha_fit_cuda)};
-static const score_fn score_cuda[] = {ASD_CUDA_FN(maha_score_cuda)};
+static const fit_fn   fit_cuda[]        = {ASD_CUDA_FN(maha_fit_cuda)};
+static const score_fn score_cuda[]      = {ASD_CUDA_FN(maha_score_cuda)};
+static const fit_fn   covariance_cuda[] = {ASD_CUDA_FN(maha_covariance_cuda)};
+static const gram_fn  gram_cuda[]       = {ASD_CUDA_FN(maha_gram_cuda)};
+static const axes_fn  axes_cuda[]       = {ASD_CUDA_FN(maha_axes_cuda)};
 
 enum { TILE = 64 }; /* keep in step with mahalanobis.cu: rows of a block's turn, one is the mean */
 
@@ -40,5 +47,39 @@ asd_status asd_maha_score(const asd_maha *a, const asd_maha_model *from, const a
                           double *work, double *score, asd_stream *s)
 {
     ASD_TRY(check(a, x));
-    return score_cuda[0](a, from, x, work, score, s);
+    return score_cuda[0](a, from, x, work, score, NULL, s);
+}
+
+asd_status asd_maha_score_cross(const asd_maha *a, const asd_maha_model *from,
+                                const asd_maha_rows *x, double *work, double *score, double *cross,
+                                asd_stream *s)
+{
+    ASD_TRY(check(a, x));
+    return score_cuda[0](a, from, x, work, score, cross, s);
+}
+
+asd_status asd_maha_covariance(const asd_maha *a, const asd_maha_rows *train,
+                               const unsigned char *is_target, const asd_maha_model *to,
+                               asd_stream *s)
+{
+    ASD_TRY(check(a, train));
+    return covariance_cuda[0](a, train, is_target, to, s);
+}
+
+asd_status asd_maha_gram(const asd_maha *a, const asd_maha_rows *train,
+                         const unsigned char *is_target, const asd_maha_model *to, double *gram,
+                         asd_stream *s)
+{
+    ASD_TRY(check(a, train));
+    return gram_cuda[0](a, train, is_target, to, gram, s);
+}
+
+asd_status asd_maha_score_axes(const asd_maha *a, const asd_maha_axes *axes, const asd_maha_rows *x,
+                               double *score, asd_stream *s)
+{
+    ASD_TRY(check(a, x));
+    if (axes->K < 1 || axes->K > a->D)
+        return ASD_FAIL(ASD_E_SHAPE, "Mahalanobis: %lld axes of %lld columns", (long long)axes->K,
+                        (long long)a->D);
+    return axes_cuda[0](a, axes, x, score, s);
 }

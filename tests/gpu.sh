@@ -26,7 +26,8 @@
 set -uo pipefail
 
 # What the ops part runs: those of tests/test_*.c with a CUDA side. test_matmul is part of CUDA builds alone.
-TESTS=(test_gpu test_gemm test_ops test_tokens test_logmel test_adam test_mahalanobis test_plan test_plan_cuda test_train_cuda test_info_gpu test_matmul)
+TESTS=(test_gpu test_gemm test_ops test_tokens test_logmel test_adam test_mahalanobis test_knn test_detect_device
+       test_score_embeddings test_plan test_plan_cuda test_train_cuda test_info_gpu test_matmul)
 # Seconds that each part may take; the sum stays under nine minutes.
 declare -A LIMIT=([info]=15 [ops]=200 [sanitize]=60 [kernels]=130 [train]=75 [peers]=45)
 declare -A FULL_LIMIT=([train]=420 [peers]=100)

@@ -535,7 +535,7 @@ def main():
     args.source, args.bin = os.path.abspath(args.source), os.path.abspath(args.bin)
     programs = {}
     for source in ('tests/test_ops.c', 'tests/test_adam.c', 'tests/test_logmel.c', 'tests/test_mahalanobis.c',
-                   'tests/test_front.c', 'tests/test_attention.c', 'tests/simt/test_matmul.c'):
+                   'tests/test_knn.c', 'tests/test_front.c', 'tests/test_attention.c', 'tests/simt/test_matmul.c'):
         name = os.path.basename(source)[:-2]
         if os.path.exists(f'{args.bin}/{name}_mutants') or name == 'test_ops':
             programs[name] = source

@@ -10,6 +10,7 @@
 #include "detect/on_device.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,6 +99,15 @@ static const struct {
     {"a = x | knn(k=3, bank=domain)", 33, 1e-7, MACHINES},
     {"a = x, y | knn(k=10, bank=domain, take=kth)", 20, 1e-7, MACHINES},
     {"a = x, y | pca(12) | knn(k=32, take=kth)", 16, 1e-7, MACHINES},
+    /* both in double, through a condition of 1e4 at most: test_mahalanobis.c */
+    {"a = x | mahalanobis(cov=ledoit_wolf)", 9, 1e-9, MACHINES},
+    {"a = x, y | mahalanobis(cov=ledoit_wolf)", 40, 1e-9, MACHINES},
+    {"a = x | mahalanobis(cov=ledoit_wolf, centre=all)", 30, 1e-9, MACHINES},
+    {"a = x | mahalanobis(k=128)", 10, 1e-9, MACHINES},
+    {"a = x | mahalanobis(k=8, weight=99)", 33, 1e-9, MACHINES},
+    {"a = x, y | mahalanobis(k=70, weight=9)", 40, 1e-9, MACHINES}, /* 80 columns */
+    {"a = x | mahalanobis(k=5, weight=3, centre=all)", 20, 1e-9, MACHINES},
+    {"a = x, y | pca(20) | mahalanobis(k=6)", 40, 1e-9, MACHINES}, /* widths differ */
 };
 enum { N_FORMS = sizeof forms / sizeof *forms };
 
@@ -150,6 +160,16 @@ static void test_equals_cpu(void **state)
     rig_free(&r);
 }
 
+static void same_bits(const double *have, const double *want, int64_t n, const char *text,
+                      int machine, const char *of)
+{
+    for (int64_t i = 0; i < n; ++i)
+        if (memcmp(&have[i], &want[i], sizeof *have))
+            fail_msg("%s: machine %d, %s %lld of those in hand, head %lld: %.17g alone, %.17g "
+                     "among all",
+                     text, machine, of, (long long)i / 2, (long long)i % 2, have[i], want[i]);
+}
+
 /* A machine alone, and each of some clips as the only one, has the bits that it had among all. */
 static void test_bits(void **state)
 {
@@ -171,9 +191,9 @@ static void test_bits(void **state)
                     t->stream[k].n = 1;
                 }
                 assert_ok(asd_pipeline_run(&p, t, 1, r.s, &done));
-                assert_memory_equal(own->score[g], all->score[g] + 2 * i, 2 * sizeof(double));
-                assert_memory_equal(own->loo[g], all->loo[g],
-                                    (size_t)machines[g].n * 2 * sizeof(double));
+                same_bits(own->score[g], all->score[g] + 2 * i, 2, forms[f].text, g, "clip");
+                same_bits(own->loo[g], all->loo[g], 2 * machines[g].n, forms[f].text, g,
+                          "training clip");
                 assert_int_equal(own->task[g].heads, all->task[g].heads);
             }
         asd_pipeline_clear(&p);
@@ -223,12 +243,40 @@ static void test_stretches(void **state)
     rig_free(&r);
 }
 
+/* A machine that no metric can be fitted to fails as on the CPU, whatever the others are. */
+static void test_degenerate(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"a = x | mahalanobis(k=3)",
+                                        "a = x | mahalanobis(cov=ledoit_wolf)"};
+    for (size_t c = 0; c < sizeof texts / sizeof *texts; ++c) {
+        rig          r;
+        asd_pipeline p;
+        int64_t      done;
+        set         *s = set_new(6, 1);
+        char         said[600];
+        rig_new(&r);
+        for (int64_t i = 0; i < machines[3].n * 6; ++i)
+            s->x[3][0][0][i] = (float)(i % 6);
+        assert_ok(asd_pipeline_parse(texts[c], &p));
+        assert_int_equal(asd_pipeline_fit(&p, &s->task[3].train, "m3", s->loo[3]), ASD_E_NUMERIC);
+        snprintf(said, sizeof said, "%s", asd_error_text());
+        assert_fails(asd_pipeline_run(&p, s->task, MACHINES, r.s, &done), ASD_E_NUMERIC, said);
+        asd_pipeline_clear(&p);
+        free(s);
+        rig_free(&r);
+    }
+}
+
 static void test_lacks(void **state)
 {
     (void)state;
     static const char *const texts[][2] = {
         {"a = x | knn(k=32)", NULL},
         {"a = x | pca(4) | knn(bank=domain)", NULL},
+        {"a = x | mahalanobis", NULL},
+        {"a = x | mahalanobis(cov=ledoit_wolf, loo=refit)", NULL},
+        {"a = x | mahalanobis(loo=refit)", "mahalanobis(loo=refit) has no device form"},
         {"a = x | knn(k=33)", "knn(k above 32) has no device form"},
         {"a = x | knn(distance=euclidean)", "knn(distance=euclidean) has no device form"},
         {"a = x | local_density", "local_density has no device form"},
@@ -281,6 +329,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("detect/device/equals-cpu", test_equals_cpu),
     ASD_CASE("detect/device/bits", test_bits),
     ASD_CASE("detect/device/stretches", test_stretches),
+    ASD_CASE("detect/device/degenerate", test_degenerate),
     ASD_CASE("detect/device/lacks", test_lacks),
     ASD_CASE("detect/device/refused", test_refused),
 };

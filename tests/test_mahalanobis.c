@@ -1,109 +1,15 @@
-/* test_mahalanobis.c - Mahalanobis distances and nearest neighbours of many machines on a device,
- * held to what host/detect computes of one machine after the other on the CPU. Without a device the
- * cases are skipped; the same file runs against the kernels' source on the CPU.
+/* test_mahalanobis.c - Mahalanobis distances of many machines on a device, held to what host/detect
+ * computes of one machine after the other on the CPU. Without a device the cases are skipped; the
+ * same file runs against the kernels' source on the CPU.
  */
-#include "harness.h"
+#include "machines.h"
 
-#include "base/rng.h"
-#include "cuda/gpu.h"
 #include "detect/basis.h"
-#include "kernels/knn.h"
 #include "kernels/mahalanobis.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct rig {
-    asd_gpu    *gpu;
-    asd_stream *s;
-    void       *block[16]; /* on the device */
-    int         n;
-} rig;
-
-static void rig_new(rig *r)
-{
-    memset(r, 0, sizeof *r);
-    if (asd_gpu_open(0, &r->gpu)) {
-        print_message("skipped: %s\n", asd_error_text());
-        skip();
-    }
-    assert_ok(asd_stream_new(r->gpu, &r->s));
-}
-
-static void rig_free(rig *r)
-{
-    while (r->n)
-        asd_gpu_free(r->gpu, r->block[--r->n]);
-    asd_stream_free(r->s);
-    asd_gpu_close(r->gpu);
-}
-
-/* A copy on the device; x NULL: bytes of 0xFF, which is NaN in double. */
-static void *to_device(rig *r, const void *x, size_t bytes)
-{
-    void *p, *fill = malloc(bytes);
-    memset(fill, 0xFF, bytes);
-    assert_ok(asd_gpu_alloc(r->gpu, bytes, "a test's table", "", &p));
-    assert_ok(asd_stream_upload(r->s, p, x ? x : fill, bytes));
-    assert_ok(asd_stream_wait(r->s));
-    free(fill);
-    return r->block[r->n++] = p;
-}
-
-static void to_host(rig *r, void *x, const void *device, size_t bytes)
-{
-    assert_ok(asd_stream_download(r->s, x, device, bytes));
-    assert_ok(asd_stream_wait(r->s));
-}
-
-/* Rows of G machines on the host. */
-typedef struct machines {
-    int64_t        G, N, M, D;
-    float         *train, *test; /* (G, N, D), (G, M, D) */
-    int32_t       *n, *m;        /* (G) rows that each has */
-    unsigned char *is_target;    /* (G, N) */
-} machines;
-
-/* Normal numbers with a mean and scale of each column's own, correlated; what is past a machine's
- * rows is NaN. targets: out of ten rows */
-static void machines_new(machines *a, int64_t G, int64_t N, int64_t M, int64_t D, int targets)
-{
-    asd_rng rng;
-    *a = (machines){.G = G, .N = N, .M = M, .D = D};
-    asd_rng_init(&rng, (uint64_t)(G * N * D), ASD_RNG_TEST, asd_rng_hash("maha"), 0);
-    a->train     = malloc((size_t)(G * N * D) * sizeof(float));
-    a->test      = malloc((size_t)(G * M * D) * sizeof(float));
-    a->n         = malloc((size_t)G * sizeof *a->n);
-    a->m         = malloc((size_t)G * sizeof *a->m);
-    a->is_target = malloc((size_t)(G * N));
-    for (int64_t g = 0; g < G; ++g) {
-        a->n[g] = (int32_t)(N - 3 * g);
-        a->m[g] = (int32_t)(M - g);
-        for (int64_t r = 0; r < N + M; ++r) {
-            int    target = r < N ? targets * (r + 1) / 10 > targets * r / 10 : 0;
-            int    there  = r < N ? r < a->n[g] : r - N < a->m[g];
-            float *row    = r < N ? a->train + (g * N + r) * D : a->test + (g * M + r - N) * D;
-            double common = asd_rng_normal(&rng);
-            if (r < N)
-                a->is_target[g * N + r] = (unsigned char)(target ? 200 : 0);
-            for (int64_t d = 0; d < D; ++d) {
-                double v = asd_rng_normal(&rng) + 0.7 * common;
-                v = v * (0.1 + 0.05 * (double)(d % 7)) + 3 * sin((double)(d + g)) + 0.2 * target;
-                row[d] = there ? (float)v : NAN;
-            }
-        }
-    }
-}
-
-static void machines_free(machines *a)
-{
-    free(a->train);
-    free(a->test);
-    free(a->n);
-    free(a->m);
-    free(a->is_target);
-}
 
 typedef struct result {
     double  *score;  /* (G, M, 2) */
@@ -306,6 +212,202 @@ static void test_singular(void **state)
     machines_free(&sound);
 }
 
+/* --- what host/detect/mahalanobis_device.c makes of the parts --- */
+
+/* Rows of a machine on the device, and room for a fit. side: of the matrix */
+static job job_new(rig *r, const machines *h, asd_maha *a)
+{
+    size_t G = (size_t)h->G, D = (size_t)h->D, N = (size_t)h->N, M = (size_t)h->M;
+    a->G = h->G, a->D = h->D;
+    job j          = {.r = r, .a = a};
+    j.train        = (asd_maha_rows){to_device(r, h->train, G * N * D * sizeof(float)),
+                                     to_device(r, h->n, G * sizeof *h->n), h->N};
+    j.test         = (asd_maha_rows){to_device(r, h->test, G * M * D * sizeof(float)),
+                                     to_device(r, h->m, G * sizeof *h->m), h->M};
+    j.is_target    = to_device(r, h->is_target, G * N);
+    j.model.mean   = to_device(r, NULL, G * 2 * D * sizeof(double));
+    j.model.factor = to_device(r, NULL, G * D * D * sizeof(double));
+    j.model.shrink = to_device(r, NULL, G * 2 * sizeof(double));
+    j.model.info   = to_device(r, NULL, G * ASD_MAHA_INFO * sizeof(int32_t));
+    return j;
+}
+
+/* Lengths of a training row's differences from both means, and their product, in the metric that a
+ * row is left out of. */
+static void test_held_out(void **state)
+{
+    (void)state;
+    machines h;
+    rig      r;
+    asd_maha a = {.ledoit_wolf = 1, .held_out = 1};
+    machines_new(&h, 2, 75, 3, 66, 3);
+    rig_new(&r);
+    job     j         = job_new(&r, &h, &a);
+    size_t  rows      = (size_t)(h.G * h.N);
+    void   *on_device = to_device(&r, NULL, rows * 2 * sizeof(double));
+    void   *crosses   = to_device(&r, NULL, rows * sizeof(double));
+    double *score = malloc(rows * 2 * sizeof *score), *cross = malloc(rows * sizeof *cross);
+    double  shrink[4];
+    j.work = to_device(&r, NULL, (size_t)asd_maha_work(&a, h.N) * sizeof(double));
+    assert_ok(asd_maha_fit(&a, &j.train, j.is_target, &j.model, r.s));
+    assert_ok(asd_maha_score_cross(&a, &j.model, &j.train, j.work, on_device, crosses, r.s));
+    to_host(&r, score, on_device, rows * 2 * sizeof *score);
+    to_host(&r, cross, crosses, rows * sizeof *cross);
+    to_host(&r, shrink, j.model.shrink, sizeof shrink);
+    for (int64_t g = 0; g < h.G; ++g) {
+        asd_basis    b, held;
+        double       rho, n = (double)h.n[g];
+        const float *x = h.train + g * h.N * h.D;
+        assert_ok(asd_basis_ledoit_wolf(&b, x, h.n[g], h.D, h.is_target + g * h.N,
+                                        ASD_CENTRE_DOMAIN, "m", &rho, &held));
+        assert_near(shrink[2 * g], (1 - rho) * n / (n - 1), 1e-12);
+        double *y = malloc((size_t)(h.N * h.D) * sizeof *y);
+        asd_basis_project(&held, x, h.n[g], y);
+        for (int64_t i = 0; i < h.N; ++i) {
+            const double *got = score + (g * h.N + i) * 2, *own = y + i * h.D;
+            double        both = 0;
+            if (i >= h.n[g]) { /* left as they were */
+                assert_true(isnan(got[0]) && isnan(got[1]) && isnan(cross[g * h.N + i]));
+                continue;
+            }
+            for (int64_t d = 0; d < h.D; ++d)
+                both += (own[d] - held.target[0][d]) * (own[d] - held.target[1][d]);
+            assert_near(cross[g * h.N + i], both, 1e-9 * got[0] * got[1]);
+            for (int k = 0; k < 2; ++k)
+                assert_near(got[k], asd_basis_distance(&held, own, k), 1e-9 * got[k]);
+        }
+        free(y);
+        asd_basis_clear(&b);
+        asd_basis_clear(&held);
+    }
+    free(score);
+    free(cross);
+    rig_free(&r);
+    machines_free(&h);
+}
+
+/* The lower triangle (side, side) of what a machine's rows make, by double loops: C, or of_rows. */
+static void check_products(const machines *h, const asd_maha *a, int64_t g, int of_rows,
+                           const double *got)
+{
+    int64_t              n = h->n[g], D = h->D, count[2] = {0, 0}, side = of_rows ? h->N : D;
+    const float         *x    = h->train + g * h->N * D;
+    const unsigned char *is   = h->is_target + g * h->N;
+    double              *z    = malloc((size_t)(n * D) * sizeof *z), total;
+    double              *mean = calloc((size_t)(2 * D), sizeof *mean);
+    for (int64_t i = 0; i < n; ++i) {
+        int own = !a->one_centre && is[i];
+        ++count[is[i] != 0];
+        for (int64_t d = 0; d < D; ++d)
+            mean[own * D + d] += (double)x[i * D + d];
+    }
+    double weight = a->weight > 0 ? a->weight : (double)count[0] / (double)count[1];
+    total         = (double)count[0] + weight * (double)count[1];
+    for (int64_t i = 0; i < n; ++i) {
+        int    own = !a->one_centre && is[i];
+        double N   = a->one_centre ? (double)n : (double)count[own];
+        for (int64_t d = 0; d < D; ++d)
+            z[i * D + d] =
+                sqrt((is[i] ? weight : 1) / total) * ((double)x[i * D + d] - mean[own * D + d] / N);
+    }
+    for (int64_t i = 0; i < side; ++i)
+        for (int64_t k = 0; k <= i; ++k) {
+            double want = 0, have = got[(g * side + i) * side + k];
+            if (of_rows && i >= n) { /* left as it was */
+                assert_true(isnan(have));
+                continue;
+            }
+            for (int64_t e = 0; e < (of_rows ? D : n); ++e)
+                want += of_rows ? z[i * D + e] * z[k * D + e] : z[e * D + i] * z[e * D + k];
+            assert_near(have, want, 1e-13);
+        }
+    free(z);
+    free(mean);
+}
+
+/* Scores in axes that the CPU has found; machine g has K - g of them. */
+static void check_axes(rig *r, const machines *h, job *j, int64_t K)
+{
+    size_t     G = (size_t)h->G, D = (size_t)h->D, rows = G * (size_t)h->M;
+    double    *axis   = calloc(G * (size_t)K * D, sizeof *axis);
+    double    *place  = calloc(G * 2 * (size_t)K, sizeof *place);
+    double    *centre = malloc(G * D * sizeof *centre), *score = malloc(rows * 2 * sizeof *score);
+    asd_basis *b = calloc(G, sizeof *b);
+    for (int64_t g = 0; g < h->G; ++g) {
+        asd_basis_rule rule = {j->a->one_centre, K - g, j->a->weight};
+        assert_ok(asd_basis_fit(&b[g], h->train + g * h->N * h->D, h->n[g], h->D,
+                                h->is_target + g * h->N, &rule, "m"));
+        for (int64_t k = 0; k < b[g].k; ++k)
+            for (int64_t d = 0; d < h->D; ++d)
+                axis[(g * K + k) * h->D + d] = *asd_panels_at(&b[g].axis, d, k);
+        memcpy(centre + g * h->D, b[g].mean, D * sizeof *centre);
+        for (int t = 0; t < 2; ++t)
+            memcpy(place + (g * 2 + t) * K, b[g].target[t], (size_t)b[g].k * sizeof *place);
+    }
+    asd_maha_axes axes = {K, to_device(r, axis, G * (size_t)K * D * sizeof *axis),
+                          to_device(r, centre, G * D * sizeof *centre),
+                          to_device(r, place, G * 2 * (size_t)K * sizeof *place)};
+    j->score           = to_device(r, NULL, rows * 2 * sizeof *score);
+    assert_ok(asd_maha_score_axes(j->a, &axes, &j->test, j->score, r->s));
+    to_host(r, score, j->score, rows * 2 * sizeof *score);
+    for (int64_t g = 0; g < h->G; ++g) {
+        double *y = malloc((size_t)(h->M * K) * sizeof *y);
+        asd_basis_project(&b[g], h->test + g * h->M * h->D, h->m[g], y);
+        for (int64_t i = 0; i < h->M; ++i)
+            for (int k = 0; k < 2; ++k) {
+                double got = score[(g * h->M + i) * 2 + k];
+                if (i >= h->m[g])
+                    assert_true(isnan(got)); /* left as it was */
+                else
+                    assert_near(got, asd_basis_distance(&b[g], y + i * b[g].k, k), 1e-12 * got);
+            }
+        free(y);
+        asd_basis_clear(&b[g]);
+    }
+    free(axis);
+    free(place);
+    free(centre);
+    free(score);
+    free(b);
+}
+
+static void test_axes(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t  N, M, D, K;
+        asd_maha a;
+    } cases[] = {
+        {90, 5, 7, 7, {.weight = 0}},
+        {140, 70, 66, 66, {.weight = 99}},
+        {70, 66, 130, 30, {.weight = 2, .one_centre = 1}},
+        {131, 2, 140, 65, {.weight = 0}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; ++c) {
+        machines h;
+        rig      r;
+        asd_maha a = cases[c].a;
+        machines_new(&h, 2, cases[c].N, cases[c].M, cases[c].D, 3);
+        rig_new(&r);
+        job     j       = job_new(&r, &h, &a);
+        size_t  G       = (size_t)h.G;
+        int     of_rows = h.N < h.D;
+        size_t  bytes   = G * (size_t)((of_rows ? h.N * h.N : h.D * h.D)) * sizeof(double);
+        double *got = malloc(bytes), *gram = of_rows ? to_device(&r, NULL, bytes) : NULL;
+        if (of_rows)
+            assert_ok(asd_maha_gram(&a, &j.train, j.is_target, &j.model, gram, r.s));
+        else
+            assert_ok(asd_maha_covariance(&a, &j.train, j.is_target, &j.model, r.s));
+        to_host(&r, got, of_rows ? gram : j.model.factor, bytes);
+        for (int64_t g = 0; g < h.G; ++g)
+            check_products(&h, &a, g, of_rows, got);
+        check_axes(&r, &h, &j, cases[c].K);
+        free(got);
+        rig_free(&r);
+        machines_free(&h);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -315,162 +417,19 @@ static void test_refused(void **state)
     assert_fails(asd_maha_fit(&a, &x, NULL, &m, NULL), ASD_E_SHAPE, "70000 machines");
     assert_fails(asd_maha_fit(&b, &x, NULL, &m, NULL), ASD_E_SHAPE, "5 rows of 0");
     assert_fails(asd_maha_score(&c, &m, &none, NULL, NULL, NULL), ASD_E_SHAPE, "0 rows of 4");
-}
-
-/* --- nearest neighbours --- */
-
-typedef struct knn_job {
-    rig                 *r;
-    const asd_knn       *a;
-    const float         *bank, *x;
-    const int32_t       *n, *m;
-    const unsigned char *is_target;
-    void                *work;
-    double              *score;
-} knn_job;
-
-static asd_status search(void *ctx)
-{
-    knn_job *j = ctx;
-    return asd_knn_cosine(j->a, j->bank, j->n, j->is_target, j->x, j->m, j->work, j->score,
-                          j->r->s);
-}
-
-/* score: (G, M, 2), owned; by two launches of a graph if captured */
-static double *run_knn(const machines *h, asd_knn a, int captured)
-{
-    rig     r;
-    size_t  G = (size_t)h->G, D = (size_t)h->D, M = (size_t)(a.itself ? h->N : h->M);
-    double *score = malloc(G * M * 2 * sizeof *score);
-    rig_new(&r);
-    a.G = h->G, a.N = h->N, a.M = (int64_t)M, a.D = h->D;
-    knn_job j   = {.r = &r, .a = &a};
-    j.bank      = to_device(&r, h->train, G * (size_t)h->N * D * sizeof(float));
-    j.x         = a.itself ? j.bank : to_device(&r, h->test, G * M * D * sizeof(float));
-    j.n         = to_device(&r, h->n, G * sizeof *h->n);
-    j.m         = a.itself ? j.n : to_device(&r, h->m, G * sizeof *h->m);
-    j.is_target = to_device(&r, h->is_target, G * (size_t)h->N);
-    j.work      = to_device(&r, NULL, (size_t)asd_knn_work(&a));
-    j.score     = to_device(&r, NULL, G * M * 2 * sizeof *score);
-    assert_ok(search(&j));
-    if (captured) {
-        asd_graph *graph;
-        assert_ok(asd_stream_wait(r.s));
-        assert_ok(asd_capture(r.s, search, &j, &graph));
-        assert_ok(asd_graph_launch(graph, r.s));
-        assert_ok(asd_graph_launch(graph, r.s));
-        assert_ok(asd_stream_wait(r.s));
-        asd_graph_free(graph);
-    }
-    to_host(&r, score, j.score, G * M * 2 * sizeof *score);
-    rig_free(&r);
-    return score;
-}
-
-/* The limit is that of knn.h, one rounding to fp32; of what is no distance but rounding, 1e-15. */
-static void compare_knn(const machines *h, const asd_knn *a, const double *score, int64_t g)
-{
-    char           text[128];
-    asd_pipeline   p;
-    int64_t        n = h->n[g], M = a->itself ? h->N : h->M, m = a->itself ? n : h->m[g];
-    double        *want  = malloc((size_t)(n + m) * 2 * sizeof *want);
-    asd_train_rows train = {
-        .stream[0] = {.x = h->train + g * h->N * h->D, .n = n, .rows = 1, .D = h->D},
-        .n_streams = 1,
-        .n         = n,
-        .is_target = h->is_target + g * h->N};
-    asd_clip_rows test = {.x = h->test + g * h->M * h->D, .n = m, .rows = 1, .D = h->D};
-    snprintf(text, sizeof text, "t = s | knn(k=%d, distance=cosine, bank=%s, take=%s)", a->k,
-             a->by_domain ? "domain" : "all", a->kth ? "kth" : "mean");
-    assert_ok(asd_pipeline_parse(text, &p));
-    assert_ok(asd_pipeline_fit(&p, &train, "m", want));
-    if (!a->itself)
-        assert_ok(asd_pipeline_score(&p, &test, NULL, "m", want));
-    for (int64_t i = 0; i < m * 2; ++i) {
-        double got = score[g * M * 2 + i];
-        if (!(fabs(got - want[i]) <= 1e-7 * want[i] + 1e-15) && !(isinf(got) && isinf(want[i])))
-            fail_msg("%s, machine %ld, row %ld, score %ld: %.9g, want %.9g", text, (long)g,
-                     (long)i / 2, (long)i % 2, got, want[i]);
-    }
-    for (int64_t i = m * 2; i < M * 2; ++i)
-        assert_true(isnan(score[g * M * 2 + i]));
-    asd_pipeline_clear(&p);
-    free(want);
-}
-
-static void test_knn(void **state)
-{
-    (void)state;
-    static const struct {
-        int64_t G, N, M, D;
-        int     targets;
-        asd_knn a;
-    } cases[] = {
-        {3, 70, 5, 7, 3, {.k = 1}},
-        {2, 150, 70, 33, 4, {.k = 3, .by_domain = 1}},
-        {2, 270, 66, 16, 1, {.k = 4, .by_domain = 1, .kth = 1}},
-        {2, 131, 9, 40, 3, {.k = 5, .itself = 1}},
-        {2, 90, 9, 21, 5, {.k = 32, .by_domain = 1, .itself = 1, .kth = 1}},
-        {2, 20, 3, 5, 2, {.k = 10, .by_domain = 1}}, /* four targets: fewer than k */
-        {1, 2, 2, 3, 0, {.k = 3}},
-    };
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; ++c) {
-        machines h;
-        machines_new(&h, cases[c].G, cases[c].N, cases[c].M, cases[c].D, cases[c].targets);
-        for (int64_t d = 0; d < h.D; ++d) { /* a row of zeros in the bank and one to score */
-            h.train[d]      = 0;
-            h.test[h.D + d] = 0;
-        }
-        double *score = run_knn(&h, cases[c].a, 0);
-        for (int64_t g = 0; g < h.G; ++g)
-            compare_knn(&h, &cases[c].a, score, g);
-        free(score);
-        machines_free(&h);
-    }
-}
-
-static void test_knn_bits(void **state)
-{
-    (void)state;
-    const asd_knn a      = {.k = 3, .by_domain = 1};
-    const int32_t single = 1;
-    machines      h, one;
-    machines_new(&h, 3, 140, 66, 20, 3);
-    double *all = run_knn(&h, a, 0), *again = run_knn(&h, a, 1);
-    assert_memory_equal(all, again, (size_t)(h.G * h.M) * 2 * sizeof *all);
-    one   = h;
-    one.G = 1, one.train += h.N * h.D, one.n += 1, one.is_target += h.N;
-    one.M = 1, one.m = (int32_t *)&single, one.test += (h.M + 64) * h.D;
-    double *alone = run_knn(&one, a, 0);
-    assert_true(isfinite(alone[0]) && isfinite(alone[1]));
-    assert_memory_equal(alone, all + (h.M + 64) * 2, 2 * sizeof *alone);
-    free(all);
-    free(again);
-    free(alone);
-    machines_free(&h);
-}
-
-static void test_knn_refused(void **state)
-{
-    (void)state;
-    static const asd_knn many = {1, 5, 5, 4, .k = 33}, none = {1, 5, 5, 4, .k = 0},
-                         empty = {1, 0, 5, 4, .k = 1};
-    assert_fails(asd_knn_cosine(&many, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), ASD_E_SHAPE,
-                 "k is 33, want 1 to 32");
-    assert_fails(asd_knn_cosine(&none, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), ASD_E_SHAPE,
-                 "k is 0");
-    assert_fails(asd_knn_cosine(&empty, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-                 ASD_E_SHAPE, "banks of 0 rows");
+    assert_fails(asd_maha_score_cross(&c, &m, &none, NULL, NULL, NULL, NULL), ASD_E_SHAPE,
+                 "0 rows of 4");
+    assert_fails(asd_maha_covariance(&a, &x, NULL, &m, NULL), ASD_E_SHAPE, "70000 machines");
+    assert_fails(asd_maha_gram(&b, &x, NULL, &m, NULL, NULL), ASD_E_SHAPE, "5 rows of 0");
 }
 
 static const struct CMUnitTest cases[] = {
     ASD_CASE("mahalanobis/cuda/equals-cpu", test_equals_cpu),
     ASD_CASE("mahalanobis/cuda/bits", test_bits),
     ASD_CASE("mahalanobis/cuda/singular", test_singular),
+    ASD_CASE("mahalanobis/cuda/held-out", test_held_out),
+    ASD_CASE("mahalanobis/cuda/axes", test_axes),
     ASD_CASE("mahalanobis/errors/sizes", test_refused),
-    ASD_CASE("knn/cuda/equals-cpu", test_knn),
-    ASD_CASE("knn/cuda/bits", test_knn_bits),
-    ASD_CASE("knn/errors/sizes", test_knn_refused),
 };
 
 ASD_TEST_MAIN(cases)

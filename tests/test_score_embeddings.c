@@ -403,7 +403,10 @@ static void test_cuda_alone(void **state)
             double        s[N_TEST];
             int           decision[N_TEST];
             read_machine(root, label, k >= N_LABELS, 0, s, decision);
-            assert_true(json_number_value(json_object_get(row, "score")) == s[i]);
+            if (json_number_value(json_object_get(row, "score")) != s[i])
+                fail_msg("%s of %s, clip %d: %.17g, want %.17g", label,
+                         machine_names[k >= N_LABELS], i,
+                         json_number_value(json_object_get(row, "score")), s[i]);
         }
         json_decref(alone);
     }

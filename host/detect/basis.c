@@ -253,28 +253,18 @@ static void start(asd_basis *b, int64_t D, const unsigned char *is_target, int64
     (void)asd_par_threads(); /* sets the libraries to one thread each */
 }
 
-asd_status asd_basis_fit(asd_basis *b, const float *x, int64_t n, int64_t D,
-                         const unsigned char *is_target, const asd_basis_rule *rule,
-                         const char *what)
+/* Everything but the products of rows with each other: c (m, m), upper triangle, of z z' (m = n,
+ * fewer rows than columns) or z' z (m = D). c is destroyed. */
+static asd_status axes_from(asd_basis *b, const double *z, int64_t n, double *c, int64_t most,
+                            const double *offset, const char *what)
 {
-    double *z = NULL, *offset = NULL, *c = NULL, *raw = NULL, *u = NULL;
-    start(b, D, is_target, n, rule->centre);
-    double     weight  = rule->weight > 0                 ? rule->weight
-                         : b->count.n[0] && b->count.n[1] ? (double)b->count.n[0] / (double)b->count.n[1]
-                                                          : 1;
-    double     total   = (double)b->count.n[0] + weight * (double)b->count.n[1];
-    double     root[2] = {sqrt(1 / total), sqrt(weight / total)};
+    int64_t    D       = b->D;
     int        of_rows = n < D;
-    int64_t    m = of_rows ? n : D, k = rule->k < m ? rule->k : m;
-    asd_status st = residual_rows(b, x, n, is_target, root, &z, &offset);
-    if (!st)
-        st = gram(z, n, D, of_rows, &c);
-    raw = malloc((size_t)k * sizeof *raw);
-    u   = malloc((size_t)(k * m) * sizeof *u);
-    if (!st && (!raw || !u))
-        st = ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld axes", what, (long long)k);
-    if (!st)
-        st = top_eigen(c, m, k, what, raw, u);
+    int64_t    m = of_rows ? n : D, k = most < m ? most : m;
+    double    *raw = malloc((size_t)k * sizeof *raw), *u = malloc((size_t)(k * m) * sizeof *u);
+    asd_status st = raw && u
+                        ? top_eigen(c, m, k, what, raw, u)
+                        : ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld axes", what, (long long)k);
     /* what rounding of a sum of products leaves of a variance that is zero */
     double zero = st ? 0 : 4 * (double)(n > D ? n : D) * DBL_EPSILON * raw[0];
     if (!st && !(raw[0] > 0))
@@ -295,12 +285,46 @@ asd_status asd_basis_fit(asd_basis *b, const float *x, int64_t n, int64_t D,
         st = fill_axes(b, z, n, u, of_rows, raw);
     if (!st)
         st = place_targets(b, offset);
-    free(z);
-    free(offset);
-    free(c);
     free(raw);
     free(u);
     return st;
+}
+
+/* made: the products c of axes_from, destroyed; NULL: they are made here. */
+static asd_status fit(asd_basis *b, const float *x, int64_t n, int64_t D,
+                      const unsigned char *is_target, const asd_basis_rule *rule, double *made,
+                      const char *what)
+{
+    double *z = NULL, *offset = NULL, *c = NULL;
+    start(b, D, is_target, n, rule->centre);
+    double     weight  = rule->weight > 0                 ? rule->weight
+                         : b->count.n[0] && b->count.n[1] ? (double)b->count.n[0] / (double)b->count.n[1]
+                                                          : 1;
+    double     total   = (double)b->count.n[0] + weight * (double)b->count.n[1];
+    double     root[2] = {sqrt(1 / total), sqrt(weight / total)};
+    asd_status st      = residual_rows(b, x, n, is_target, root, &z, &offset);
+    if (!st && !made)
+        st = gram(z, n, D, n < D, &c);
+    if (!st)
+        st = axes_from(b, z, n, made ? made : c, rule->k, offset, what);
+    free(z);
+    free(offset);
+    free(c);
+    return st;
+}
+
+asd_status asd_basis_fit(asd_basis *b, const float *x, int64_t n, int64_t D,
+                         const unsigned char *is_target, const asd_basis_rule *rule,
+                         const char *what)
+{
+    return fit(b, x, n, D, is_target, rule, NULL, what);
+}
+
+asd_status asd_basis_fit_products(asd_basis *b, const float *x, int64_t n, int64_t D,
+                                  const unsigned char *is_target, const asd_basis_rule *rule,
+                                  double *products, const char *what)
+{
+    return fit(b, x, n, D, is_target, rule, products, what);
 }
 
 /* --- Ledoit-Wolf --- */

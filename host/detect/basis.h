@@ -59,6 +59,12 @@ typedef struct asd_basis_rule {
 asd_status asd_basis_fit(asd_basis *b, const float *x, int64_t n, int64_t D,
                          const unsigned char *is_target, const asd_basis_rule *rule,
                          const char *what);
+/* The same with its products made elsewhere: (m, m), m the smaller of n and D, the upper triangle
+ * of the weighted covariance (n >= D) or of the Gram matrix of the rows sqrt(w / sum of w) r. They
+ * are destroyed. */
+asd_status asd_basis_fit_products(asd_basis *b, const float *x, int64_t n, int64_t D,
+                                  const unsigned char *is_target, const asd_basis_rule *rule,
+                                  double *products, const char *what);
 /* systems E3: S = mean of r r', shrunk towards its mean variance by the exact Ledoit-Wolf weight
  * (Ledoit and Wolf 2004): *shrinkage in [0, 1]. Axes: rows of the inverse of its Cholesky factor.
  * held_out (NULL: not wanted): the same with S n / (n - 1), from which leaving one row out is a

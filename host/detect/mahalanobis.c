@@ -13,21 +13,13 @@
  * is M - c r r', so v' (M - c r r')^-1 v = q_vv + c q_vr^2 / (1 - c q_rr),   q in the metric of
  * M^-1.
  */
-#include "detect/basis.h"
+#include "detect/mahalanobis.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { COV_WEIGHTED, COV_LEDOIT_WOLF };
-enum { LOO_CENTRE, LOO_REFIT };
 static const int64_t refit_folds[2] = {10, 20}; /* most of a domain; DCASE has 10 target clips */
-
-typedef struct maha_params {
-    int64_t k;
-    double  weight;
-    int     centre, cov, loo;
-} maha_params;
 
 static const asd_opt rows[] = {
     {"k", 0, ASD_OPT_INT, offsetof(maha_params, k), "128", 1, ASD_MAX_COLUMNS, NULL, "axes",
@@ -73,16 +65,23 @@ static int64_t own_rows(const asd_basis *b, int own)
     return b->one_centre ? b->count.n[0] + b->count.n[1] : b->count.n[own];
 }
 
-static void leave_out_centre(const maha_state *s, const asd_train_rows *train, double *loo)
+void maha_leave_out_centre(const asd_counts *count, int heads, const unsigned char *is_target,
+                           int64_t n, double *loo)
 {
-    for (int64_t i = 0; i < train->n; ++i) {
-        int     own = s->heads == 2 && train->is_target[i];
-        int64_t N   = own_rows(&s->basis, train->is_target[i]);
+    for (int64_t i = 0; i < n; ++i) {
+        int     own = heads == 2 && is_target[i];
+        int64_t N   = heads == 1 ? count->n[0] + count->n[1] : count->n[is_target[i]];
         loo[2 * i + own] =
             N > 1 ? loo[2 * i + own] * (double)N / (double)(N - 1) : (double)INFINITY;
-        if (s->heads == 1)
+        if (heads == 1)
             loo[2 * i + 1] = loo[2 * i];
     }
+}
+
+double maha_downdated(double vv, double vr, double rr, double c)
+{
+    /* 1 - c rr > 0 as long as what is left is positive definite; rounding is not let past it */
+    return sqrt(vv + c * vr * vr / fmax(1 - c * rr, 1e-12));
 }
 
 /* y: (k) in the metric of M^-1 */
@@ -96,8 +95,7 @@ static double downdated(const asd_basis *b, const double *y, int head, int own, 
         vr += v * r;
         rr += r * r;
     }
-    /* 1 - c rr > 0 as long as what is left is positive definite; rounding is not let past it */
-    return sqrt(vv + c * vr * vr / fmax(1 - c * rr, 1e-12));
+    return maha_downdated(vv, vr, rr, c);
 }
 
 static asd_status leave_out_row(const maha_state *s, const asd_basis *held_out, double rho,
@@ -215,7 +213,7 @@ static asd_status maha_fit(void *state, const void *params, const asd_train_rows
     if (p->loo == LOO_REFIT)
         return leave_out_refit(s, train, x, &rule, what, loo);
     ASD_TRY(distances(&s->basis, s->heads, x->x, x->n, loo));
-    leave_out_centre(s, train, loo);
+    maha_leave_out_centre(&count, s->heads, train->is_target, train->n, loo);
     return ASD_OK;
 }
 
@@ -235,4 +233,6 @@ const asd_detector asd_detector_mahalanobis = {
     .max_streams  = 1,
     .fit_rows     = maha_fit,
     .score_rows   = maha_score,
+    .device_lacks = maha_lacks,
+    .run_device   = maha_device,
 };
