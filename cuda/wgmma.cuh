@@ -21,7 +21,8 @@
  *   wgmma_skip(shared)                   elements from `shared` to the next 1024 bytes
  *
  * Compute capability 9.0 alone (sm_90a). Compiled for anything else the products trap; whoever
- * launches asks the device before. In the shim each warp multiplies its rows by mma_16x8x16.
+ * launches asks the device before. In the shim each warp multiplies its rows by mma_16x8x16; sums
+ * are NaN until they are waited for, and a tile that was not wgmma_filled is an error.
  *
  * The instructions and descriptors below have not run on a GPU yet: only what is around them is
  * proven, by the shim. See the PTX manual, "wgmma.mma_async" and "Shared memory matrix layout".

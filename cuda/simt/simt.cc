@@ -10,6 +10,7 @@
 
 #include "cuda/simt/fiber.h"
 #include "cuda/simt/gpu.h"
+#include "cuda/simt/products.h"
 #include "cuda/simt/shared.h"
 
 #include <cstdarg>
@@ -52,6 +53,7 @@ struct thread_run {
     /* cp.async: not landed yet, and the groups committed so far */
     std::vector<copy16> copies;
     int                 groups;
+    products            wgmma;
 };
 
 struct warp_run {
@@ -209,6 +211,26 @@ void async_wait(int youngest)
             later.push_back(c);
     }
     me->copies.swap(later);
+}
+
+/* --- wgmma --- */
+
+products &products_here()
+{
+    return me->wgmma;
+}
+
+void products_filled()
+{
+    me->wgmma.filled = me->block->barriers + 1;
+}
+
+void products_read(const shared_array *a, int64_t offset)
+{
+    const shadow &s = me->block->shared.seen[(a->begin + offset) / GRANULE];
+    if (me->block->thread[(size_t)s.writer].wgmma.filled <= s.write_block)
+        fail("shared array %s: byte %lld, of thread %d, is read by wgmma without wgmma_filled",
+             a->name, (long long)offset, s.writer);
 }
 
 /* --- waiting --- */
@@ -447,6 +469,7 @@ static void begin_block(block_run *b, dim3 at, dim3 grid, dim3 block, size_t sha
         t->at            = site{nullptr, 0};
         t->groups        = 0;
         t->copies.clear();
+        t->wgmma = {};
     }
 }
 

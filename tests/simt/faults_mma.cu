@@ -1,6 +1,7 @@
 /* faults_mma.cu - as faults.cu, for asynchronous copies, 16-byte accesses, ldmatrix and mma. */
 #include "cuda/mma.cuh"
 #include "cuda/pack.cuh"
+#include "cuda/wgmma.cuh"
 
 #include "tests/simt/faults.h"
 
@@ -77,8 +78,44 @@ static __global__ void mma_k(const float *x, float *y, int fault)
         *y = sum.x[0];
 }
 
+/* Sixteen columns of a tile, added; twice, the second time into another sum. */
+static __global__ void wgmma_k(const float *x, float *y, int fault)
+{
+    ASD_DYNAMIC_SHARED(bf16, tile);
+    int   t      = (int)threadIdx.x;
+    mma_c sum[8] = {}, other[8] = {};
+    mma_a ones[1];
+    for (int i = t; i < 64 * 64; i += 128)
+        tile[tile_at<64>(i / 64, i % 64)] = from_f32<bf16>(x[i % 64]);
+    if (fault != FAULT_WGMMA_NOT_FILLED || t != 70)
+        wgmma_filled();
+    __syncthreads();
+    for (int i = 0; i < 4; ++i)
+        ones[0].x[i] = bf16x2(1, 1);
+    wgmma_hold(ones);
+    if (fault != FAULT_WGMMA_NOT_BEGUN)
+        wgmma_begin();
+    wgmma_64x64x16<false>(sum, ones[0], wgmma_tile_at(tile, 0, 0), true);
+    if (fault != FAULT_WGMMA_NO_COMMIT)
+        wgmma_commit();
+    wgmma_64x64x16<false>(other, ones[0], wgmma_tile_at(tile, 0, 16), false);
+    wgmma_commit();
+    if (fault == FAULT_WGMMA_WAITS_FOR_OLDER)
+        wgmma_wait<2>();
+    else if (fault != FAULT_WGMMA_NO_WAIT)
+        wgmma_wait<1>();
+    wgmma_hold(sum);
+    float got = sum[7].x[3];
+    wgmma_wait<0>();
+    wgmma_hold(other);
+    if (t == 127)
+        *y = got == got ? got + other[7].x[3] : -1;
+}
+
 extern "C" asd_status faults_mma_run(asd_stream *s, int fault, const float *x, float *y)
 {
+    if (fault >= FAULT_NONE_WGMMA)
+        return ASD_LAUNCH(wgmma_k, 1, 128, 64 * 64 * sizeof(bf16), s, x, y, fault);
     if (fault >= FAULT_NONE_MMA)
         return ASD_LAUNCH(mma_k, 1, 32, 0, s, x, y, fault);
     return ASD_LAUNCH(copy_k, 1, THREADS, 0, s, x, y, fault);

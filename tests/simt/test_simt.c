@@ -98,6 +98,13 @@ static const fault faults[] = {
     {"simt/mma/lane-ended", FAULT_MMA_LANE_ENDED,
      "mma_16x8x16 is of the whole warp, and lanes 80000000 have ended", 0},
     {"simt/mma/tf32-not-rounded", FAULT_TF32_NOT_ROUNDED, "to_tf32 is missing", 0},
+    {"simt/correct/wgmma", FAULT_NONE_WGMMA, NULL, 136 + 392},
+    {"simt/wgmma/not-filled", FAULT_WGMMA_NOT_FILLED, "is read by wgmma without wgmma_filled", 0},
+    {"simt/wgmma/not-begun", FAULT_WGMMA_NOT_BEGUN,
+     "wgmma_64x64x16 without wgmma_begin since the last wgmma_wait", 0},
+    {"simt/wgmma/missing-wait", FAULT_WGMMA_NO_WAIT, NULL, -1},
+    {"simt/wgmma/missing-commit", FAULT_WGMMA_NO_COMMIT, NULL, -1},
+    {"simt/wgmma/waits-for-older", FAULT_WGMMA_WAITS_FOR_OLDER, NULL, -1},
     {"simt/wait/endless", FAULT_ENDLESS, "waits in a loop for something that never happens", 0},
 };
 
