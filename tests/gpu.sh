@@ -5,7 +5,7 @@
 #
 #   --build DIR     the programs (default: the bundle's bin/, or build-bundle, build-cuda, build of the source tree)
 #   --device NAME   cuda (default), cuda:N, or cpu: the same on the CPU backend, to try this script out
-#   --parts LIST    of: info,ops,sanitize,kernels,train,peers (default: all, in this order)
+#   --parts LIST    of: info,ops,sanitize,kernels,hopper,train,peers (default: all, in this order)
 #   --full          training at full size: every machine of the generator, 1,000 clips of 10 s, 100 epochs. With
 #                   --parts train,peers: making the clips alone takes minutes
 #   --budget S      seconds for everything (default 530); a part that finds no time left fails
@@ -17,21 +17,24 @@
 #              against eager calls, twice for the same bits
 #   sanitize   the smallest case of every op under compute-sanitizer's memcheck, racecheck, initcheck and synccheck
 #   kernels    asd-bench kernels, fp32 and bf16, beside PyTorch if there is one
+#   hopper     on compute capability 9.0: attention by wgmma through the cases of attention, and its times beside those of
+#              the portable kernels
 #   train      the baseline on generated clips, all machines at once: wall time and clips/s; scored, and its Omega
 #   peers      the same network trained by PyTorch on the same card, one machine: clips/s and the ratio
 #
-# Left in OUT_FOLDER: gpu.jsonl (one line a part), kernels.jsonl (asd-bench's lines), peers.jsonl, train.json (run.json of
+# Left in OUT_FOLDER: gpu.jsonl (one line a part), kernels.jsonl (asd-bench's lines),
+# portable.jsonl and hopper.jsonl (attention's lines by either), peers.jsonl, train.json (run.json of
 # the training), info.json, table.txt (also printed last), log.txt. Exit code: 0 all parts passed or had nothing to run; 1 a part failed, or hung and was stopped;
 # 2 wrong usage; 4 no CUDA device.
 set -uo pipefail
 
 # What the ops part runs: those of tests/test_*.c with a CUDA side. test_matmul is part of CUDA builds alone.
 TESTS=(test_gpu test_gemm test_ops test_tokens test_logmel test_adam test_mahalanobis test_knn test_detect_device
-       test_score_embeddings test_plan test_plan_cuda test_train_cuda test_info_gpu test_matmul)
+       test_score_embeddings test_attention test_plan test_plan_cuda test_train_cuda test_info_gpu test_matmul)
 # Seconds that each part may take; the sum stays under nine minutes.
-declare -A LIMIT=([info]=15 [ops]=200 [sanitize]=60 [kernels]=130 [train]=75 [peers]=45)
+declare -A LIMIT=([info]=15 [ops]=185 [sanitize]=60 [kernels]=120 [hopper]=30 [train]=75 [peers]=45)
 declare -A FULL_LIMIT=([train]=420 [peers]=100)
-PARTS=(info ops sanitize kernels train peers)
+PARTS=(info ops sanitize kernels hopper train peers)
 
 here=$(cd "$(dirname "$0")" && pwd)
 usage() {
@@ -105,7 +108,7 @@ trap sweep EXIT
 trap 'exit 130' INT TERM
 : >"$log"
 : >"$out/gpu.jsonl"
-rm -f "$out"/{kernels.jsonl,peers.jsonl,train.json,table.txt}
+rm -f "$out"/{kernels.jsonl,portable.jsonl,hopper.jsonl,peers.jsonl,train.json,table.txt}
 backend=${device%%:*} # cuda:N is device 0 of what the programs see
 
 # --- the machine ---
@@ -248,6 +251,24 @@ part_kernels() {
         grep -v '^asd-bench:' "$work/output" >>"$work/kernels.txt"
     done
     detail="$(grep -c '"what": *"kernel"' "$out/kernels.jsonl" 2>/dev/null) lines in kernels.jsonl${detail:+; $detail}"
+    return $status
+}
+
+part_hopper() {
+    local test method status=0
+    [ "$(cuda_fact compute_capability)" = 9.0 ] && [ "$device" != cpu ] ||
+        { detail="no device of compute capability 9.0" && return 77; }
+    for test in test_ops test_attention; do # where nothing else is asked for, attention is by wgmma
+        run "$test" env ASD_ATTENTION=hopper "$bin/$test" '*attention/*' || { status=1 && detail+="${detail:+; }$test failed"; }
+    done
+    for method in portable hopper; do
+        run "kernels $method" env ASD_ATTENTION=$method "$bin/asd-bench" kernels --device cuda --precision bf16 --op attention --alone \
+            --min-time 0.1 --warm-up 0.05 --cold 10 -o "$out/$method.jsonl" || { status=1 && detail+="${detail:+; }no times of $method"; }
+        grep -v '^asd-bench:' "$work/output" >>"$work/kernels.txt"
+    done
+    run "compare" "$bin/asd-bench" compare "$out/portable.jsonl" "$out/hopper.jsonl" || [ $? = 5 ] || status=1 # 5: something is slower
+    cat "$work/output" >>"$work/kernels.txt"
+    detail="wgmma beside mma: $(count ' faster') lines faster, $(count ' slower') slower${detail:+; $detail}"
     return $status
 }
 

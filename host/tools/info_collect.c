@@ -217,7 +217,7 @@ static json_t *collect_environment(void)
     static const char *const names[] = {
         "OMP_NUM_THREADS",   "OMP_PROC_BIND",      "OMP_PLACES",           "OPENBLAS_NUM_THREADS",
         "OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "CUDA_VISIBLE_DEVICES", "ASD_CUDA_LIBRARIES",
-        "CUDA_HOME",         "CUDA_PATH",          "ASD_RECIPES"};
+        "CUDA_HOME",         "CUDA_PATH",          "ASD_RECIPES",          "ASD_ATTENTION"};
     json_t *o = json_object();
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
         if (getenv(names[i]))
