@@ -1,5 +1,6 @@
 /* attention.cu - attention.c on CUDA, forward. attention_tile.cuh has the products,
- * attention_bwd.cu the backward.
+ * attention_bwd.cu the backward; attention_sm90.cu and attention_bwd_sm90.cu are
+ * the two for compute capability 9.0.
  *
  * A block has a tile of queries of one head of one clip, and goes over the keys in tiles that
  * cp.async brings two deep, with the running maximum and sum of FlashAttention 2 (arXiv

@@ -6,7 +6,7 @@
  *
  *   for each 128 keys                  dk, dv in registers, 64 keys a warpgroup
  *     for each 64 queries              q and dy come by cp.async, two deep
- *       s' = k q'    dp' = v dy'       left sides k, v in registers for all queries
+ *       s' = k q'    dp' = v dy'       left sides in registers, v's for all queries
  *       p', ds'                        in registers; ds' also to shared memory, 16 KB
  *       dv += p' dy    dk += ds' q     left sides p', ds' in registers
  *     every two tiles of queries       dq' += k' ds', 128 keys at once; a warpgroup has a tile
@@ -25,15 +25,18 @@
  * is 16 KB every 5 products of 128 x 64 x 64 here, and the shim runs it; mbarriers it has not.
  *
  * A multiprocessor, with the bias and 512 tokens: 256 threads (two warpgroups) of up to 255
- * registers: dk, dv, s', dp' 128, k and v 32, p' and ds' as bf16 16 at a time; dq' takes the place
- * of s'. Shared memory 226 KB: dq 128, k 16, ds' 32, q and dy 32, and floats: {log-sum, delta,
- * gate, dgate} of a query 8, window of the bias 4, sums of dgate 4.
+ * registers: dk, dv, s', dp' 128, v 16, k or p' or ds' as bf16 16; dq' takes the place of s'
+ * (ptxas: 255 with a bias, 248 without, nothing spilled). Shared memory 226 KB: dq 128, k 16, ds'
+ * 32, q and dy 32, and floats: {log-sum, delta, gate, dgate} of a query 8, window of the bias 4,
+ * sums of dgate 4.
  *
  * Counts for (33, 496, 12 x 64): 10 B H P^2 K = 62 GFLOP, 66 with the padding to 512; 97 million
  * scores; reads of q, k, v, y, dy and writes of dq, dk, dv 201 MB once, q and dy three times more
  * out of the second-level cache. For each 128 x 64 scores the tensor cores need 1280 clocks at
  * their peak, exponentials 512, other arithmetic about 1000: 350 TFLOP/s are 3250 clocks. dp' runs
- * behind the exponentials and dv behind ds, and the other warpgroup behind both. Not measured.
+ * behind the exponentials, the other warpgroup's products behind the rest. (ptxas puts products one
+ * after the other where registers that one of them reads are written while another is under way: so
+ * dv waits for ds.) Not measured.
  *
  * Numerics: as attention_bwd.cu, but delta is not put right: that takes the sum of a row of ds over
  * all keys before dk is made. Each row of ds adds up to some -e, the rounding of y and p; dq, dk
@@ -207,8 +210,8 @@ static __device__ __forceinline__ void gate_rows(const attention_args<bf16> &p, 
 
 /* --- one tile of queries against the pass's keys --- */
 
-/* s' in, p' out, 0 where a row's key does not count; left: p' as the left side of a product.
- * delta: of the lane's columns. near: where in the window row g meets column 2 t. */
+/* s' in, p' out, 0 where a row's key does not count. rows: of the tile's queries. near: where in
+ * the window row g meets column 2 t. */
 template <int GATED>
 static __device__ __forceinline__ void weigh(mma_c (&s)[8], shared_ptr<float> rows,
                                              shared_ptr<float> window, int near, float scale,
@@ -251,11 +254,11 @@ static __device__ __forceinline__ void sum_columns(const float (&x)[8][2], float
     }
 }
 
-/* dp' in, ds' = p' (dp' - delta) out, as a left side and in a strip of shared memory; part: of the
- * warp, sums of ds' (t - mean) over its keys. */
+/* dp' in, ds' = p' (dp' - delta) out, and in a strip of shared memory; p' and ds' as left sides of
+ * products. part: of the warp, sums of ds' (t - mean) over its keys. */
 template <int GATED>
 static __device__ __forceinline__ void
-slope(const mma_c (&p)[8], mma_c (&ds)[8], mma_a (&left_p)[4], mma_a (&left)[4],
+slope(const mma_c (&p)[8], mma_c (&ds)[8], mma_a (&left_p)[4], mma_a (&left_ds)[4],
       shared_ptr<float> rows, shared_ptr<bf16> strip, int row, shared_ptr<float> window, int near,
       float mean, shared_ptr<float> part)
 {
@@ -269,9 +272,9 @@ slope(const mma_c (&p)[8], mma_c (&ds)[8], mma_a (&left_p)[4], mma_a (&left)[4],
         }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-        left_p[i] = mma_a_of(p[2 * i], p[2 * i + 1]);
-        left[i]   = mma_a_of(ds[2 * i], ds[2 * i + 1]);
-        mma_store_a<HEAD>(strip, row, 16 * i, left[i]);
+        left_p[i]  = mma_a_of(p[2 * i], p[2 * i + 1]);
+        left_ds[i] = mma_a_of(ds[2 * i], ds[2 * i + 1]);
+        mma_store_a<HEAD>(strip, row, 16 * i, left_ds[i]);
     }
     if constexpr (GATED) {
         float x[8][2], sum[2];
@@ -416,6 +419,8 @@ static __device__ __forceinline__ void pass_over(const head_shared &m, head_size
                      m.part + (tile % 2 * WARPS + warp) * QUERIES);
         wgmma_hold(p);
         wgmma_hold(ds);
+        wgmma_hold(dk[0]);
+        wgmma_hold(dv[0]);
         wgmma_begin();
 #pragma unroll
         for (int i = 0; i < 4; ++i)
@@ -440,7 +445,6 @@ static __device__ __forceinline__ void pass_over(const head_shared &m, head_size
             dt_step(m.ds, m.rows + first * QUERIES * ROW, dt,
                     pass * KEYS - first * QUERIES + s.queries - 1, tile - first + 1);
     }
-    cp_async_wait<0>();
     __syncthreads();
 }
 

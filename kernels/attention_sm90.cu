@@ -7,8 +7,8 @@
  * warpgroups of the multiprocessor (four: two blocks of 128 registers a thread) fill the gaps.
  *
  * Not measured, and not run on a GPU yet: the shim runs this kernel with wgmma emulated, so that
- * indices, masks and barriers are proven, but not the instructions and descriptors of wgmma.cuh.
- * Until a GPU has, it runs only where it is asked for (op.h, ASD_ATTENTION_HOPPER).
+ * indices, masks, waits and barriers are proven, but not the instructions and descriptors of
+ * wgmma.cuh. Until a GPU has, it runs only where it is asked for (op.h, ASD_ATTENTION_HOPPER).
  */
 #include "kernels/attention_fwd.cuh"
 
