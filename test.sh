@@ -6,12 +6,16 @@
 #
 #   style       sources as clang-format and tests/run_style.sh want them
 #   cpu         gcc, warnings are errors, every test
-#   debug       gcc with AddressSanitizer and UndefinedBehaviorSanitizer, the unit tests
-#   clang       clang, warnings are errors, the unit tests
-#   cuda        nvcc, for every architecture, warnings are errors; no kernel spills unexplained; the programs start
-#               without CUDA's libraries. Skipped without a CUDA toolkit. What kernels compute is tested in cpu and debug
+#   debug       gcc with AddressSanitizer and UndefinedBehaviorSanitizer; the unit tests, each op's small cases once
+#               (ASD_TEST_HASTE, see tests/test_ops.c), without the full-size encoders: memory is the same at any size
+#   clang       clang, warnings are errors; the unit tests without large shapes, and without the kernels on the shim,
+#               which are compiled alone (gcc runs them in cpu and debug)
+#   cuda        nvcc, warnings are errors; no kernel spills unexplained; the programs start without CUDA's libraries.
+#               For 80, 90a and 120, which take every path through the sources; ASD_CUDA_ARCHITECTURES=all as users
+#               build. Skipped without a CUDA toolkit. What kernels compute is tested in cpu and debug
 #   bits        clips, weights, scores and Omega of the gcc and the clang build are equal (needs cpu and clang)
-#   quickstart  ./quickstart.sh on a tiny data set of its own (needs stage cpu), and again, when all is done already
+#   quickstart  quickstart.sh in a copy of the sources, without CUDA, on a tiny data set of its own (needs stage cpu),
+#               and again, when all is done already
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -76,34 +80,48 @@ compare_compilers() {
 }
 
 compile_for_cuda() {
-    local program needed
+    local program needed number known=''
     PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
     if ! command -v nvcc >/dev/null; then
         echo "skip cuda: there is no nvcc"
         return
     fi
-    quiet cmake --preset cuda -DASD_WERROR=ON -DBUILD_TESTING=OFF
-    quiet cmake --build --preset cuda
-    echo "ok   cuda/compile ($(sed -n 's/^CMAKE_CUDA_ARCHITECTURES:[A-Z]*=//p' build-cuda/CMakeCache.txt))"
-    quiet cmake --build --preset cuda --target kernel-resources
+    # A folder of its own: its C, which stage cpu has optimised, is only to be compiled.
+    local build=build-cuda-test options=(-DASD_WERROR=ON -DBUILD_TESTING=OFF -DCMAKE_C_FLAGS_RELEASE="-O0 -DNDEBUG")
+    if [ "${ASD_CUDA_ARCHITECTURES:-}" = all ]; then
+        options+=(-UCMAKE_CUDA_ARCHITECTURES)
+    else
+        for number in 80 90a 120; do # those that the toolkit knows
+            ! nvcc --list-gpu-code | grep -x "sm_${number%a}" >/dev/null || known+=${known:+;}$number
+        done
+        options+=(-DCMAKE_CUDA_ARCHITECTURES="$known")
+    fi
+    quiet cmake --preset cuda -B $build "${options[@]}"
+    quiet cmake --build $build
+    echo "ok   cuda/compile ($(sed -n 's/^CMAKE_CUDA_ARCHITECTURES:[A-Z]*=//p' $build/CMakeCache.txt))"
+    quiet cmake --build $build --target kernel-resources
     echo "ok   cuda/kernel-resources: $(grep -E '^[0-9]+ kernels' "$scratch/log")"
-    for program in build-cuda/asd-*; do
+    for program in $build/asd-*; do
         needed=$(readelf -d "$program" | grep -oE 'NEEDED.*\[lib(cuda|cublas|cufft|cudnn|nv|nccl)[^]]*' || true)
         if [ -n "$needed" ]; then
             printf 'test.sh: %s starts only where there is CUDA: %s\n' "$program" "$needed" >&2
             exit 1
         fi
     done
-    quiet build-cuda/asd-info
+    quiet $build/asd-info
     echo "ok   cuda/starts-without-cuda"
 }
 
 # From clips to the report as a user gets them, small.
 try_quickstart() {
-    local work=$scratch/quickstart log=$scratch/quickstart.log report times
+    local work=$scratch/quickstart log=$scratch/quickstart.log report times clone=$scratch/clone
     quiet build-cpu/asd-data synth "$work/data" "${tiny_set[@]}"
+    # Built in a copy, for the CPU and quickly: stages cpu and cuda have compiled it as users do.
+    mkdir "$clone"
+    tar -c --exclude='./build*' --exclude=./.git --exclude=./runs --exclude=./data . | tar -xC "$clone"
+    quiet cmake -S "$clone" -B "$clone/build-quickstart" -G Ninja -DASD_CUDA=OFF -DCMAKE_C_FLAGS_RELEASE="-O1 -DNDEBUG"
     for times in 1 2; do
-        if ! ./quickstart.sh --data "$work/data" --run "$work/run" --epochs 1 >"$log" 2>&1; then
+        if ! "$clone/quickstart.sh" --data "$work/data" --run "$work/run" --epochs 1 >"$log" 2>&1; then
             cat "$log" >&2
             exit 1
         fi
