@@ -30,6 +30,37 @@ struct mel_tables {
     int           n_mels;
 };
 
+/* re, im: windowed samples 2n and 2n+1 at n = t + LANES m of the frame that begins at sample
+ * `start` of a clip of S, which begins at all[clip]. beyond(at): the sample at `at` of a frame that
+ * crosses a border of the clip, and of one that starts at an odd sample. */
+template <int N, typename T, typename Beyond>
+static __device__ __forceinline__ void mel_load_frame(const T *all, int64_t clip, int64_t start,
+                                                      int64_t S, const float *__restrict__ window,
+                                                      int     t, float (&re)[real_fft<N>::E],
+                                                      float (&im)[real_fft<N>::E], Beyond beyond)
+{
+    using F         = real_fft<N>;
+    const float2 *w = reinterpret_cast<const float2 *>(window);
+    if (start >= 0 && start + N <= S && (clip + start) % 2 == 0) {
+        const sample_pair<T> *x = reinterpret_cast<const sample_pair<T> *>(all + clip + start);
+#pragma unroll
+        for (int m = 0; m < F::E; ++m) {
+            sample_pair<T> pair = x[t + F::LANES * m];
+            float2         wm   = w[t + F::LANES * m];
+            re[m]               = (float)pair.x * wm.x;
+            im[m]               = (float)pair.y * wm.y;
+        }
+    } else {
+#pragma unroll
+        for (int m = 0; m < F::E; ++m) {
+            int64_t at = start + 2 * (t + F::LANES * m);
+            float2  wm = w[t + F::LANES * m];
+            re[m]      = beyond(at) * wm.x;
+            im[m]      = beyond(at + 1) * wm.y;
+        }
+    }
+}
+
 /* Calls each(f, m, energy) for all frames f of a team and bands m, which its threads share.
  * p: the team's first frame's power, real_fft<N>::FLOATS apart, visible to the team. */
 template <int N, typename EACH>

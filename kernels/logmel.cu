@@ -62,34 +62,17 @@ static __device__ __forceinline__ float decibel(float power, float floor)
 
 /* --- fused --- */
 
-/* re, im: windowed samples 2n and 2n+1 at n = t + LANES m of frame `row`; zero off the clip. */
+/* Frame `row`, windowed; zero off the clip. */
 template <int N, typename T>
 static __device__ __forceinline__ void
-load_frame(const logmel_rows<T> &a, const float *__restrict__ window, int row, int t,
-           float (&re)[real_fft<N>::E], float (&im)[real_fft<N>::E])
+load_row(const logmel_rows<T> &a, const float *__restrict__ window, int row, int t,
+         float (&re)[real_fft<N>::E], float (&im)[real_fft<N>::E])
 {
-    using F             = real_fft<N>;
-    const float2 *w     = reinterpret_cast<const float2 *>(window);
-    int           b     = row / a.T_;
-    int64_t       start = (row - b * a.T_) * a.hop - N / 2, clip = b * a.S;
-    if (start >= 0 && start + N <= a.S && (clip + start) % 2 == 0) {
-        const sample_pair<T> *x = reinterpret_cast<const sample_pair<T> *>(a.x + clip + start);
-#pragma unroll
-        for (int m = 0; m < F::E; ++m) {
-            sample_pair<T> pair = x[t + F::LANES * m];
-            float2         wm   = w[t + F::LANES * m];
-            re[m]               = (float)pair.x * wm.x;
-            im[m]               = (float)pair.y * wm.y;
-        }
-    } else { /* the borders of a clip, and frames that start at an odd sample */
-#pragma unroll
-        for (int m = 0; m < F::E; ++m) {
-            int64_t at = start + 2 * (t + F::LANES * m);
-            float2  wm = w[t + F::LANES * m];
-            re[m]      = at >= 0 && at < a.S ? (float)a.x[clip + at] * wm.x : 0;
-            im[m]      = at >= -1 && at + 1 < a.S ? (float)a.x[clip + at + 1] * wm.y : 0;
-        }
-    }
+    int     b     = row / a.T_;
+    int64_t start = (row - b * a.T_) * a.hop - N / 2, clip = b * a.S;
+    mel_load_frame<N>(a.x, clip, start, a.S, window, t, re, im, [&](int64_t at) {
+        return at >= 0 && at < a.S ? (float)a.x[clip + at] : 0.0f;
+    });
 }
 
 template <int N, typename T>
@@ -103,7 +86,7 @@ static __global__ void __launch_bounds__(BLOCK, real_fft<N>::E == 32 ? 4 : 6)
     int   team     = frame / F::FRAMES * F::FRAMES;        /* the team's first frame in the block */
     float re[F::E] = {}, im[F::E] = {};
     if (first + frame < a.rows)
-        load_frame<N>(a, k.window, first + frame, t, re, im);
+        load_row<N>(a, k.window, first + frame, t, re, im);
     real_fft_power<N>(re, im, t, shared + frame * F::FLOATS, k.turn);
     mel_energies<N>(k, shared + team * F::FLOATS, [&](int f, int m, float energy) {
         int row = first + team + f;

@@ -51,34 +51,6 @@ static __device__ __forceinline__ int64_t mirrored(int64_t at, int64_t S)
     return at < S ? at : 2 * (S - 1) - at;
 }
 
-/* re, im: windowed samples 2n and 2n+1 at n = t + LANES m of the frame that begins at `start`. */
-template <int N, typename T>
-static __device__ __forceinline__ void
-load_frame(const meldb_clips<T> &a, const float *__restrict__ window, int64_t clip, int64_t start,
-           int t, float (&re)[real_fft<N>::E], float (&im)[real_fft<N>::E])
-{
-    using F         = real_fft<N>;
-    const float2 *w = reinterpret_cast<const float2 *>(window);
-    if (start >= 0 && start + N <= a.S && (clip + start) % 2 == 0) {
-        const sample_pair<T> *x = reinterpret_cast<const sample_pair<T> *>(a.x + clip + start);
-#pragma unroll
-        for (int m = 0; m < F::E; ++m) {
-            sample_pair<T> pair = x[t + F::LANES * m];
-            float2         wm   = w[t + F::LANES * m];
-            re[m]               = (float)pair.x * wm.x;
-            im[m]               = (float)pair.y * wm.y;
-        }
-    } else { /* the borders of a clip, and frames that start at an odd sample */
-#pragma unroll
-        for (int m = 0; m < F::E; ++m) {
-            int64_t at = start + 2 * (t + F::LANES * m);
-            float2  wm = w[t + F::LANES * m];
-            re[m]      = (float)a.x[clip + mirrored(at, a.S)] * wm.x;
-            im[m]      = (float)a.x[clip + mirrored(at + 1, a.S)] * wm.y;
-        }
-    }
-}
-
 /* Block blockIdx.x % blocks of clip blockIdx.x / blocks. */
 template <int N, typename T>
 static __global__ void __launch_bounds__(BLOCK, real_fft<N>::E == 32 ? 3 : 6)
@@ -94,7 +66,8 @@ static __global__ void __launch_bounds__(BLOCK, real_fft<N>::E == 32 ? 3 : 6)
     float  re[F::E] = {}, im[F::E] = {}, most = -INFINITY, least = INFINITY;
     float *y = a.y + ((int64_t)b * a.rows + first + team) * k.n_mels;
     if (first + frame < a.frames)
-        load_frame<N>(a, k.window, b * a.S, (first + frame) * a.hop - N / 2, t, re, im);
+        mel_load_frame<N>(a.x, b * a.S, (first + frame) * a.hop - N / 2, a.S, k.window, t, re, im,
+                          [&](int64_t at) { return (float)a.x[b * a.S + mirrored(at, a.S)]; });
     real_fft_power<N>(re, im, t, shared + frame * F::FLOATS, k.turn);
     mel_energies<N>(k, shared + team * F::FLOATS, [&](int f, int m, float energy) {
         if (first + team + f >= a.frames)
