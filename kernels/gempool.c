@@ -145,17 +145,8 @@ static double gempool_flops(const asd_node *n, int backward)
 static const asd_gem_attr cubes = {3, 1e-6f}, odd = {2.5f, 1e-6f}, mean = {1, 1e-6f},
                           clamped = {3, 0.471f};
 
-#define CASE(B, P, C, how, is_bench)                                                               \
-    {                                                                                              \
-        .name = "B=" #B ",P=" #P ",C=" #C "," #how, .n_in = 1, .bench = is_bench, .attr = &(how),  \
-        .in = {{ASD_F32, {3, {B, P, C}}}},                                                         \
-    }
-#define CASE_LENGTHS(B, P, C, how, limit)                                                          \
-    {                                                                                              \
-        .name = "B=" #B ",P=" #P ",C=" #C "," #how ",lengths", .n_in = 2, .index_limit = limit,    \
-        .attr = &(how), .in = {{ASD_F32, {3, {B, P, C}}}, {ASD_I32, {1, {B}}}},                    \
-        .fill = {ASD_FILL_NORMAL, ASD_FILL_INDEX},                                                 \
-    }
+#define CASE(B, P, C, how, is_bench) ASD_POOL_CASE(B, P, C, "," #how, &(how), is_bench)
+#define CASE_LENGTHS(B, P, C, how, limit) ASD_POOL_LENGTHS(B, P, C, "," #how, &(how), limit)
 static const asd_case gempool_cases[] = {
     CASE(1, 1, 1, cubes, 0),
     CASE(3, 5, 7, cubes, 0),

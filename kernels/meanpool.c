@@ -58,24 +58,7 @@ static double meanpool_flops(const asd_node *n, int backward)
     return (double)asd_count(n->in[0].shape);
 }
 
-#define CASE(B, P, C, is_bench)                                                                    \
-    {                                                                                              \
-        .name = "B=" #B ",P=" #P ",C=" #C, .n_in = 1, .bench = is_bench,                           \
-        .in = {{ASD_F32, {3, {B, P, C}}}},                                                         \
-    }
-#define CASE_LENGTHS(B, P, C, limit)                                                               \
-    {                                                                                              \
-        .name = "B=" #B ",P=" #P ",C=" #C ",lengths", .n_in = 2, .index_limit = limit,             \
-        .in   = {{ASD_F32, {3, {B, P, C}}}, {ASD_I32, {1, {B}}}},                                  \
-        .fill = {ASD_FILL_NORMAL, ASD_FILL_INDEX},                                                 \
-    }
-static const asd_case meanpool_cases[] = {
-    CASE(1, 1, 1, 0),          CASE(3, 5, 7, 0),
-    CASE(2, 67, 8, 0),         CASE(2, 3, 72, 0),
-    CASE(1, 33, 131, 0),       CASE_LENGTHS(7, 5, 3, 8),
-    CASE_LENGTHS(9, 37, 8, 3), CASE_LENGTHS(5, 41, 8, 50),
-    CASE(34, 496, 768, 1),     {.name = NULL},
-};
+static const asd_case meanpool_cases[] = ASD_POOL_CASES(NULL);
 
 const asd_op asd_op_meanpool = {
     .name    = "meanpool",

@@ -37,6 +37,31 @@ void asd_pool_forward(const asd_call *c, asd_pool_fn fn);
 void asd_pool_backward(const asd_call *c, asd_pool_fn fn);
 
 #ifndef __cplusplus
+/* Cases of such an op: what stands behind the shape in the name, and the attributes. */
+#define ASD_POOL_CASE(B, P, C, behind, attributes, is_bench)                                       \
+    {                                                                                              \
+        .name = "B=" #B ",P=" #P ",C=" #C behind, .n_in = 1, .bench = is_bench,                    \
+        .attr = attributes, .in = {{ASD_F32, {3, {B, P, C}}}},                                     \
+    }
+#define ASD_POOL_LENGTHS(B, P, C, behind, attributes, limit)                                       \
+    {                                                                                              \
+        .name = "B=" #B ",P=" #P ",C=" #C behind ",lengths", .n_in = 2, .index_limit = limit,      \
+        .attr = attributes, .in = {{ASD_F32, {3, {B, P, C}}}, {ASD_I32, {1, {B}}}},                \
+        .fill = {ASD_FILL_NORMAL, ASD_FILL_INDEX},                                                 \
+    }
+/* Those of an op whose attributes are no choice. */
+#define ASD_POOL_CASES(attributes)                                                                 \
+    {                                                                                              \
+        ASD_POOL_CASE(1, 1, 1, "", attributes, 0), ASD_POOL_CASE(3, 5, 7, "", attributes, 0),      \
+            ASD_POOL_CASE(2, 67, 8, "", attributes, 0),                                            \
+            ASD_POOL_CASE(2, 3, 72, "", attributes, 0),                                            \
+            ASD_POOL_CASE(1, 33, 131, "", attributes, 0),                                          \
+            ASD_POOL_LENGTHS(7, 5, 3, "", attributes, 8),                                          \
+            ASD_POOL_LENGTHS(9, 37, 8, "", attributes, 3),                                         \
+            ASD_POOL_LENGTHS(5, 41, 8, "", attributes, 50),                                        \
+            ASD_POOL_CASE(34, 496, 768, "", attributes, 1), {.name = NULL},                        \
+    }
+
 /* sum[i] = the sum over a block's tokens of term(x[i], a[i]): sixteen at a time and then the sums
  * of sixteen, because 496 in one chain would double the error. a: NULL for zeros, not sum. */
 typedef float (*asd_pool_term)(float x, float a);
