@@ -36,6 +36,8 @@ for system in kist-ulicp kist-ulicpds kist-ulicpd; do
         says err "embed first with \`asd-embed"
         run 2 asd-train "$recipe" "${place[@]}"
         says err "trains nothing"
+        run 4 asd-eval score "$recipe" "${place[@]}" --device cuda:99
+        says err "--device cuda:99: "
     fi
     run 0 asd-embed "$recipe" "${place[@]}"
     run 0 asd-eval score "$recipe" "${place[@]}"

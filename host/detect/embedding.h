@@ -87,7 +87,7 @@ const char *asd_pipeline_lacks(const asd_pipeline *p, char *buf, size_t size);
 /* asd_pipeline_fit and asd_pipeline_score of n machines: steps on the CPU, the detector on the
  * device, which *done counts the machines of; the others are the CPU's, with a line at -v that says
  * why. Results are those of the CPU up to rounding; a machine or a clip has the same bits alone and
- * in any company. */
+ * in any company. p is fitted to no machine afterwards. */
 asd_status asd_pipeline_run(asd_pipeline *p, asd_pipeline_task *task, int64_t n, asd_stream *s,
                             int64_t *done);
 
