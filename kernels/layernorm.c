@@ -337,9 +337,9 @@ static const asd_layernorm_attr deep  = {.eps = 1e-5f, .alpha = 2.2133638394f}; 
 /* C of 8 k: a row in the registers of one warp (up to 1024) or of eight (up to 8192); others and
  * wider: the general kernels. R above 16: several parts. */
 static const asd_case layernorm_cases[] = {
+    CASE(2, 8, 0),
     CASE(1, 1, 0),
     CASE(3, 5, 0),
-    CASE(2, 8, 0),
     CASE(9, 40, 0),
     CASE(131, 3, 0),
     CASE(2, 521, 0),
