@@ -269,6 +269,19 @@ def sample(mutants, n):
     return sorted(barriers + taken, key=lambda m: m.begin)
 
 
+def within(mutants, n):
+    """At most n of one file's mutants, or one of each function if these are more: of its functions in turn."""
+    groups = {}
+    for m in mutants:
+        groups.setdefault((m.function.name, m.function.begin), []).append(m)
+    taken = [g.pop(len(g) // 2) for g in groups.values()]
+    while len(taken) < n and any(groups.values()):
+        for g in groups.values():
+            if g and len(taken) < n:
+                taken.append(g.pop(len(g) // 2))
+    return sorted(taken, key=lambda m: m.begin)
+
+
 # --- the tree ------------------------------------------------------------------------------------------------------
 
 class Tree:
@@ -361,7 +374,7 @@ class Bench:
         self.paths = [f'-I{root}', f'-I{root}/host'] + [f'-isystem{d}' for d in args.system_include if d != '/usr/include']
         self.head = []
         self.env = dict(os.environ, CMOCKA_TEST_ABORT='1', OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1',
-                        ASD_SOURCE=root, ASD_TEST_HASTE='1')
+                        ASD_SOURCE=root)
         self.limit = {}
         # what every kernel includes, compiled once
         os.mkdir(f'{scratch}/head')
@@ -385,13 +398,19 @@ class Bench:
                                '-shared', '-Wl,-Bsymbolic', '-o', out], capture_output=True, text=True)
         return (out, '') if done.returncode == 0 else (None, done.stderr)
 
+    def steps(self, unit):
+        """[(program, patterns, haste of test_ops.c)]: first what is quick, and kills most."""
+        commands = self.tree.commands[unit]
+        return ([(program, patterns, 'once') for program, patterns in commands] +
+                [(program, patterns, '1') for program, patterns in commands if program == 'test_ops'])
+
     def run(self, unit, so):
         """'' when every case passes, else in a word how it failed."""
-        for program, patterns in self.tree.commands[unit]:
-            env = dict(self.env, LD_PRELOAD=so)
+        for program, patterns, haste in self.steps(unit):
+            env = dict(self.env, LD_PRELOAD=so, ASD_TEST_HASTE=haste)
             try:
                 done = subprocess.run([f'{self.args.bin}/{program}_mutants', *patterns], env=env, capture_output=True,
-                                      timeout=self.limit.get((unit, program), 600), cwd=self.scratch)
+                                      timeout=self.limit.get((unit, program, haste), 600), cwd=self.scratch)
             except subprocess.TimeoutExpired:
                 return 'timeout'
             if done.returncode:
@@ -406,15 +425,15 @@ class Bench:
             so, error = self.build(unit, unit, self.tree.text[unit], f'{self.scratch}/plain-{os.path.basename(unit)}')
             if not so:
                 return f'mutate: {unit} does not compile\n{error}'
-            for program, patterns in self.tree.commands[unit]:
+            for program, patterns, haste in self.steps(unit):
                 began = time.monotonic()
                 done = subprocess.run([f'{self.args.bin}/{program}_mutants', *patterns], cwd=self.scratch,
-                                      env=dict(self.env, LD_PRELOAD=so), capture_output=True)
+                                      env=dict(self.env, LD_PRELOAD=so, ASD_TEST_HASTE=haste), capture_output=True)
                 took = time.monotonic() - began
                 if done.returncode:
                     return (f'mutate: {unit} fails {program} {patterns} unchanged:\n'
                             + (done.stdout + done.stderr).decode(errors='replace')[-3000:])
-                self.limit[(unit, program)] = 10 + 10 * took
+                self.limit[(unit, program, haste)] = 10 + 10 * took
                 if self.args.verbose:
                     print(f'{unit}: {program} {" ".join(patterns)} {took:.1f} s', flush=True)
             return ''
@@ -530,6 +549,7 @@ def main():
     p.add_argument('--system-include', action='append', default=[])
     p.add_argument('--jobs', type=int, default=os.cpu_count())
     p.add_argument('--others', type=int, default=2, help='mutants of a function besides its barriers; -1: all')
+    p.add_argument('--file', type=int, default=8, help='mutants of a file at most, unless --others is -1')
     p.add_argument('--only', default='', help='regular expression: only mutants whose key it is found in')
     p.add_argument('--list', action='store_true', help='print the mutants and stop')
     p.add_argument('--verbose', action='store_true', help='a line for each mutant')
@@ -542,21 +562,25 @@ def main():
         if os.path.exists(f'{args.bin}/{name}_mutants') or name == 'test_ops':
             programs[name] = source
     tree = Tree(args.source, programs)
+    explained = read_explained(f'{args.source}/tests/mutants.txt')
     every, chosen, unreached = [], [], []
+    sampled = {}
     for f in tree.functions:
         mutants = mutants_of(f, tree.code[f.path])
-        units = tree.users(f)
         every += mutants
-        if not units and mutants:
+        if not tree.users(f) and mutants:
             unreached.append(f)
             continue
-        picked = mutants if args.others < 0 else sample(mutants, args.others)
-        chosen += [(m, units) for m in picked if re.search(args.only, m.key())]
+        if args.others >= 0:  # what is known to survive costs most and says least
+            mutants = sample([m for m in mutants if m.key() not in explained], args.others)
+        sampled[f.path] = sampled.get(f.path, []) + mutants
+    for mutants in sampled.values():
+        picked = mutants if args.others < 0 else within(mutants, args.file)
+        chosen += [(m, tree.users(m.function)) for m in picked if re.search(args.only, m.key())]
     if args.list:
         for m, units in chosen:
             print(f'{m.function.path}:{m.line}: {m.key()}  ->  {" ".join(m.new.split())}   {units}')
         return 0
-    explained = read_explained(f'{args.source}/tests/mutants.txt')
     with tempfile.TemporaryDirectory(prefix='asd-mutants-') as scratch:
         bench = Bench(args, tree, scratch)
         bench.baseline(sorted({u for _, units in chosen for u in units}))

@@ -2,7 +2,8 @@
 # run_mutants.sh - breaks the CUDA kernels one place at a time and asks whether a test notices: see mutate.py.
 #
 #   ASD_BIN=build-cpu tests/run_mutants.sh [options of mutate.py]
-#   ASD_MUTANTS=all ...      every mutant, not all barriers and two others a function: half an hour of one core
+#   ASD_MUTANTS=all ...      every mutant: half an hour of one core. Otherwise eight a file, of barriers and two others a
+#                            function, without those that tests/mutants.txt explains
 #
 # Needs a build with -DASD_MUTANTS=ON (preset cpu) and python3.
 set -euo pipefail
