@@ -44,6 +44,12 @@ for how in "--batch 1 -j 1" "--batch 3 -j 3" "--batch 64" "--part-clips 7"; do
     check "$how" cmp "$work/again.h5" "$work/e.h5"
     rm -f "$work/again.h5"
 done
+embed 0 "${one[@]}" -o "$work/bf16.h5" --device cpu --precision bf16
+embed 0 "${one[@]}" -o "$work/again.h5" --device cpu --precision bf16 --batch 3 -j 1
+check "bf16, --batch 3 -j 1" cmp "$work/again.h5" "$work/bf16.h5"
+embed 3 "${one[@]}" -o "$work/bf16.h5" --device cpu --precision fp32
+says err 'precision: was bf16, now fp32'
+rm -f "$work/again.h5" "$work/bf16.h5"
 check "nothing else is left" test "$(find "$work" -maxdepth 1 -name '*e.h5*' | wc -l)" = 1
 embed 0 "${one[@]}" -o "$work/e.h5" --json
 says out '"state": "up to date"'
