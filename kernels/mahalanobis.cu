@@ -389,9 +389,9 @@ static __global__ void __launch_bounds__(TILE_THREADS, 3)
                     x[e / TILE * LD + e % TILE] * inverse[e % TILE];
     }
     __syncthreads();
-    l[threadIdx.x]                = source;
-    l[TILE_THREADS + threadIdx.x] = target;
-    x[threadIdx.x]                = both;
+    l[threadIdx.x]                    = source;
+    l[TILE_THREADS + threadIdx.x]     = target;
+    l[2 * TILE_THREADS + threadIdx.x] = both;
     __syncthreads();
     if (half || own >= OWN_ROWS || first + own >= n)
         return;
@@ -401,7 +401,8 @@ static __global__ void __launch_bounds__(TILE_THREADS, 3)
         to[h] = broken ? (double)NAN
                        : sqrt(l[h * TILE_THREADS + own] + l[h * TILE_THREADS + TILE + own]);
     if (cross)
-        cross[g * a.n + first + own] = broken ? (double)NAN : x[own] + x[TILE + own];
+        cross[g * a.n + first + own] =
+            broken ? (double)NAN : l[2 * TILE_THREADS + own] + l[2 * TILE_THREADS + TILE + own];
 }
 
 /* blockIdx: 64 rows of x, machine. Thread (own, half) adds every other axis of row `own`. */
