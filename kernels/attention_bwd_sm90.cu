@@ -33,10 +33,11 @@
  * Counts for (33, 496, 12 x 64): 10 B H P^2 K = 62 GFLOP, 66 with the padding to 512; 97 million
  * scores; reads of q, k, v, y, dy and writes of dq, dk, dv 201 MB once, q and dy three times more
  * out of the second-level cache. For each 128 x 64 scores the tensor cores need 1280 clocks at
- * their peak, exponentials 512, other arithmetic about 1000: 350 TFLOP/s are 3250 clocks. dp' runs
- * behind the exponentials, the other warpgroup's products behind the rest. (ptxas puts products one
- * after the other where registers that one of them reads are written while another is under way: so
- * dv waits for ds.) Not measured.
+ * their peak, exponentials 512, and the four schedulers 1500 for the 740 instructions of each warp
+ * (1050 and 520 without the bias): 350 TFLOP/s are 3250 clocks. dp' runs behind the exponentials,
+ * the other warpgroup's products behind the rest. (ptxas puts products one after the other where
+ * registers that one of them reads are written while another is under way: so dv waits for ds.) Not
+ * measured.
  *
  * Numerics: as attention_bwd.cu, but delta is not put right: that takes the sum of a row of ds over
  * all keys before dk is made. Each row of ds adds up to some -e, the rounding of y and p; dq, dk
