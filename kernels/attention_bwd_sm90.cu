@@ -153,8 +153,8 @@ fill_rows(const attention_args<bf16> &p, const bf16 *y, const bf16 *dy, const fl
 }
 
 /* What dgate means for q and for the gate's parameters: rows become {u, v, ..}, of which u fold +
- * v fold' is added to dq, and line gets the head's sums. The block's; a barrier before and after.
- */
+ * v fold' is added to dq, and line gets the head's sums. All threads; a barrier before,
+ * and inside it one after which rows may be read. */
 static __device__ __forceinline__ void gate_rows(const attention_args<bf16> &p, attention_place at,
                                                  head_sizes s, const head_shared &m, float *line)
 {
@@ -560,7 +560,6 @@ static __global__ void __launch_bounds__(THREADS, 1)
         if (!pass)
             __syncthreads();
         gate_rows(p, at, s, m, lines + (int64_t)at.bh * LINE);
-        __syncthreads();
     }
     if (to)
         put_dq<GATED>(p, at, s, m, to, add);
