@@ -64,11 +64,20 @@ typedef struct machines {
     unsigned char *is_target;    /* (G, N) */
 } machines;
 
+/* Skips the case where no device is, before it has anything to free. */
+static void need_device(void)
+{
+    rig r;
+    rig_new(&r);
+    rig_free(&r);
+}
+
 /* Normal numbers with a mean and scale of each column's own, correlated; what is past a machine's
  * rows is NaN. targets: out of ten rows */
 static void machines_new(machines *a, int64_t G, int64_t N, int64_t M, int64_t D, int targets)
 {
     asd_rng rng;
+    need_device();
     *a = (machines){.G = G, .N = N, .M = M, .D = D};
     asd_rng_init(&rng, (uint64_t)(G * N * D), ASD_RNG_TEST, asd_rng_hash("maha"), 0);
     a->train     = malloc((size_t)(G * N * D) * sizeof(float));

@@ -253,9 +253,9 @@ static void test_degenerate(void **state)
         rig          r;
         asd_pipeline p;
         int64_t      done;
-        set         *s = set_new(6, 1);
         char         said[600];
         rig_new(&r);
+        set *s = set_new(6, 1);
         for (int64_t i = 0; i < machines[3].n * 6; ++i)
             s->x[3][0][0][i] = (float)(i % 6);
         assert_ok(asd_pipeline_parse(texts[c], &p));

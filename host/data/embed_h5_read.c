@@ -157,6 +157,8 @@ static asd_status get_texts(const asd_embed_file *f, const char *name, char ***o
         st = ASD_FAIL(ASD_E_OOM, "%s: no memory for \"%s\"", f->path, name);
     if (!st && H5Dread(l.set, l.type, H5S_ALL, H5S_ALL, H5P_DEFAULT, packed) < 0)
         st = broken(f, name);
+    if (!st)
+        packed[n * l.width] = '\0';
     for (size_t i = 0; i < n && !st; ++i)
         if (!((*out)[i] = strndup(packed + i * l.width, l.width)))
             st = ASD_FAIL(ASD_E_OOM, "%s: no memory for \"%s\"", f->path, name);
