@@ -5,7 +5,8 @@
 #
 #   --build DIR     the programs (default: the bundle's bin/, or build-bundle, build-cuda, build of the source tree)
 #   --device NAME   cuda (default), cuda:N, or cpu: the same on the CPU backend, to try this script out
-#   --parts LIST    of: info,ops,sanitize,kernels,hopper,train,peers (default: all, in this order)
+#   --parts LIST    of: info,ops,sanitize,kernels,hopper,train,peers (default: these, in this order), and encoders,
+#                   detectors, which are a run of their own of at most eight minutes
 #   --full          training at full size: every machine of the generator, 1,000 clips of 10 s, 100 epochs. With
 #                   --parts train,peers: making the clips alone takes minutes
 #   --budget S      seconds for everything (default 530); a part that finds no time left fails
@@ -21,9 +22,12 @@
 #              the portable kernels
 #   train      the baseline on generated clips, all machines at once: wall time and clips/s; scored, and its Omega
 #   peers      the same network trained by PyTorch on the same card, one machine: clips/s and the ratio
+#   encoders   BEATs, EAT and Dasheng, bf16, 132 clips of 10 s at once, beside PyTorch's; 16,800 wav files to HDF5
+#              (5.4 GB in $TMPDIR)
+#   detectors  364 machines of 1,000 x 768 at once: Mahalanobis (and its fit alone), Ledoit-Wolf, k-NN
 #
 # Left in OUT_FOLDER: gpu.jsonl (one line a part), kernels.jsonl (asd-bench's lines),
-# portable.jsonl and hopper.jsonl (attention's lines by either), peers.jsonl, train.json (run.json of
+# portable.jsonl and hopper.jsonl (attention's lines by either), encoders.jsonl, pipeline.jsonl, detectors.jsonl, peers.jsonl, train.json (run.json of
 # the training), info.json, table.txt (also printed last), log.txt. Exit code: 0 all parts passed or had nothing to run; 1 a part failed, or hung and was stopped;
 # 2 wrong usage; 4 no CUDA device.
 set -uo pipefail
@@ -32,7 +36,8 @@ set -uo pipefail
 TESTS=(test_gpu test_gemm test_ops test_tokens test_logmel test_adam test_mahalanobis test_knn test_detect_device
        test_score_embeddings test_attention test_plan test_plan_cuda test_train_cuda test_info_gpu test_matmul)
 # Seconds that each part may take; the sum stays under nine minutes.
-declare -A LIMIT=([info]=15 [ops]=185 [sanitize]=60 [kernels]=120 [hopper]=30 [train]=75 [peers]=45)
+declare -A LIMIT=([info]=15 [ops]=185 [sanitize]=60 [kernels]=120 [hopper]=30 [train]=75 [peers]=45
+                  [encoders]=400 [detectors]=80)
 declare -A FULL_LIMIT=([train]=420 [peers]=100)
 PARTS=(info ops sanitize kernels hopper train peers)
 
@@ -108,7 +113,7 @@ trap sweep EXIT
 trap 'exit 130' INT TERM
 : >"$log"
 : >"$out/gpu.jsonl"
-rm -f "$out"/{kernels.jsonl,portable.jsonl,hopper.jsonl,peers.jsonl,train.json,table.txt}
+rm -f "$out"/{encoders.jsonl,pipeline.jsonl,detectors.jsonl,kernels.jsonl,portable.jsonl,hopper.jsonl,peers.jsonl,train.json,table.txt}
 backend=${device%%:*} # cuda:N is device 0 of what the programs see
 
 # --- the machine ---
@@ -332,6 +337,37 @@ part_peers() {
         deadline=$all
     done
     [ -s "$out/peers.jsonl" ]
+}
+
+part_encoders() {
+    local name status=0 encoders=(beats eat dasheng) how=(--precision bf16 --batch 132 --calls 10) clips=16800
+    [ "$device" != cpu ] || { encoders=(tiny_beats tiny_dasheng) how=(--seconds 1 --batch 2 --calls 2) clips=6; }
+    for name in "${encoders[@]}"; do
+        if run "$name" "$bin/asd-bench" encoder --encoder $name --device "$backend" "${how[@]}" --python "$python" \
+            --json -o "$work/line"; then
+            cat "$work/line" >>"$out/encoders.jsonl"
+            detail+="${detail:+, }$name $(printf '%.0f' "$(number clips_per_s "$work/line")") clips/s"
+            ! grep -q '"ratio"' "$work/line" || detail+=" ($(printf '%.2f' "$(number ratio "$work/line")") x PyTorch)"
+        else
+            status=1
+            detail+="${detail:+; }$name failed"
+        fi
+    done
+    how=(--precision bf16 --batch 132)
+    [ "$device" != cpu ] || how=(--seconds 1 --batch 2)
+    run pipeline "$bin/asd-bench" pipeline --encoder "${encoders[0]}" --device "$backend" "${how[@]}" --clips $clips --rounds 2 \
+        -o "$out/pipeline.jsonl" || { status=1 && detail+="${detail:+; }pipeline failed"; }
+    cat "$work/output" >>"$work/kernels.txt"
+    return $status
+}
+
+part_detectors() {
+    local size=(--machines 364)
+    [ "$device" != cpu ] || size=(--machines 2 --rows 60 --tests 20 --columns 12 --seconds 0.05)
+    run detectors "$bin/asd-bench" detectors --device "$backend" "${size[@]}" --json || return 1
+    grep '^{' "$work/output" >"$out/detectors.jsonl"
+    detail="$(grep -c . "$out/detectors.jsonl") lines in detectors.jsonl"
+    cat "$out/detectors.jsonl" >>"$work/kernels.txt"
 }
 
 # --- run them ---

@@ -179,6 +179,21 @@ static void test_right_passes_cuda(void **state)
     bench_device_close(&d);
 }
 
+/* Three machines of each detector's device form, held against the CPU, and the fit alone. */
+static void test_detectors_cuda(void **state)
+{
+    (void)state;
+    char       *argv[] = {"detectors", "--device",  "cuda",    "--machines", "3",
+                          "--rows",    "60",        "--tests", "7",          "--columns",
+                          "12",        "--seconds", "0.01",    "-q"};
+    const char *why;
+    if (!asd_cuda_count(&why)) {
+        print_message("skipped: %s\n", why);
+        skip();
+    }
+    assert_int_equal(bench_detectors_main((int)(sizeof argv / sizeof *argv), argv), 0);
+}
+
 static asd_status count_call(void *ctx)
 {
     bench_device *d = ((void **)ctx)[0];
@@ -426,6 +441,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("bench/check/wrong-is-not-timed", test_wrong_is_not_timed),
     ASD_CASE("bench/check/right-passes", test_right_passes),
     ASD_CASE("bench/check/right-passes-cuda", test_right_passes_cuda),
+    ASD_CASE("bench/detectors/cuda", test_detectors_cuda),
     ASD_CASE("bench/check/adam", test_adam),
     ASD_CASE("bench/check/adam-cuda", test_adam_cuda),
     ASD_CASE("bench/standin/agrees", test_standins_agree),

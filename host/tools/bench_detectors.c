@@ -1,6 +1,9 @@
-/* bench_detectors.c - `asd-bench detectors`: fit and score of one machine by detectors on
- * embeddings, beside the same in NumPy and SciPy (bench/peers/detectors.py, a process of its own
- * that is run between two rounds of ours and gets the same rows). Scores of both must agree.
+/* bench_detectors.c - `asd-bench detectors`: fit and score of machines by detectors on embeddings,
+ * beside the same in NumPy and SciPy (bench/peers/detectors.py, a process of its own that is run
+ * between two rounds of ours and gets the same rows). Scores of both must agree, and those of a
+ * device with the CPU's.
+ *
+ * All machines have the same rows: what is timed does not look at them.
  */
 #include "tools/bench.h"
 
@@ -11,6 +14,9 @@
 #include "base/par.h"
 #include "base/rng.h"
 #include "detect/embedding.h"
+#include "detect/on_device.h"
+#include "kernels/mahalanobis.h"
+#include "tools/open_device.h"
 
 #include <errno.h>
 #include <math.h>
@@ -21,9 +27,9 @@
 
 typedef struct detectors_args {
     asd_common common;
-    int64_t    rows, tests, columns;
+    int64_t    rows, tests, columns, machines;
     double     seconds;
-    char      *peer;
+    char      *device, *peer;
     int        json;
 } detectors_args;
 
@@ -35,6 +41,10 @@ static const asd_opt opts[] = {
      "clips scored"},
     {"columns", 0, ASD_OPT_INT, offsetof(detectors_args, columns), "768", 1, ASD_MAX_COLUMNS, NULL,
      "N", "width of an embedding"},
+    {"machines", 0, ASD_OPT_INT, offsetof(detectors_args, machines), "1", 1, 10000, NULL, "N",
+     "machines; on a GPU all at once"},
+    {"device", 0, ASD_OPT_TEXT, offsetof(detectors_args, device), "auto", 0, 0, NULL,
+     "cpu|cuda[:N]|auto", "where to compute"},
     {"seconds", 0, ASD_OPT_REAL, offsetof(detectors_args, seconds), "2", 0.01, 600, NULL, "s",
      "time to spend on each detector, for ours and for the peer"},
     {"python", 0, ASD_OPT_TEXT, offsetof(detectors_args, peer), NULL, 0, 0, NULL, "PYTHON",
@@ -47,12 +57,14 @@ static const asd_opt opts[] = {
 static const asd_command command = {
     .name     = "asd-bench detectors",
     .operands = "",
-    .about = "Time fit and score of one machine by detectors on embeddings, leave-one-out scores "
-             "included, on the CPU. With --python also the same in NumPy and SciPy, without "
-             "leave-one-out scores, with as many threads.",
-    .opts  = opts,
+    .about    = "Time fit and score of machines by detectors on embeddings, leave-one-out scores "
+                "included; on a GPU from rows in host memory to scores there, and the fit alone of "
+                "rows on the device. With --python also the same in NumPy and SciPy, without "
+                "leave-one-out scores, with as many threads, one machine after another.",
+    .opts     = opts,
     .max_operands = 0,
-    .examples = "asd-bench detectors\nasd-bench detectors --python /tmp/peers/bin/python --json",
+    .examples     = "asd-bench detectors -j 1 --python /tmp/peers/bin/python\n"
+                    "asd-bench detectors --device cuda --machines 364 --json",
 };
 
 /* keep in step with CASES of bench/peers/detectors.py */
@@ -72,7 +84,11 @@ typedef struct rig {
     double               *loo, *score; /* (rows, 2), (tests, 2) */
     double                time[MAX_RUNS];
     int                   n;
-    char                  folder[PATH_MAX];
+    char                  folder[PATH_MAX], device[200];
+    asd_gpu              *gpu;
+    asd_stream           *stream; /* NULL: the CPU computes */
+    asd_pipeline_task    *task;   /* (machines), for a device, and what it gives: */
+    double               *all;    /* (machines, rows + tests, 2) */
 } rig;
 
 /* Rows that vary most along a few directions, as embeddings do. */
@@ -90,9 +106,46 @@ static void fill(float *x, int64_t n, int64_t D, uint64_t which)
     }
 }
 
+/* What asd_pipeline_run takes: each machine the same rows, and results of its own. */
+static asd_status make_tasks(rig *r)
+{
+    const detectors_args *a   = r->args;
+    int64_t               one = 2 * (a->rows + a->tests);
+    r->task                   = calloc((size_t)a->machines, sizeof *r->task);
+    r->all                    = malloc((size_t)(a->machines * one) * sizeof *r->all);
+    if (!r->task || !r->all)
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld machines", (long long)a->machines);
+    for (int64_t g = 0; g < a->machines; ++g) {
+        asd_pipeline_task *t = &r->task[g];
+        t->train.stream[0]   = (asd_clip_rows){r->train, a->rows, 1, a->columns, NULL};
+        t->train.n_streams   = 1;
+        t->train.n           = a->rows;
+        t->train.is_target   = r->is_target;
+        t->stream[0]         = (asd_clip_rows){r->test, a->tests, 1, a->columns, NULL};
+        t->what              = "bench";
+        t->loo               = r->all + g * one;
+        t->score             = t->loo + 2 * a->rows;
+    }
+    return ASD_OK;
+}
+
+static asd_status open_device(rig *r)
+{
+    asd_device device;
+    ASD_TRY(asd_device_choose(r->args->device, &device));
+    ASD_TRY(asd_device_open(r->args->device, &device, &r->gpu));
+    json_t *name = asd_device_json(&device, r->gpu);
+    snprintf(r->device, sizeof r->device, "%s",
+             name && json_string_value(name) ? json_string_value(name) : "cpu");
+    json_decref(name);
+    if (!r->gpu)
+        return ASD_OK;
+    ASD_TRY(asd_stream_new(r->gpu, &r->stream));
+    return make_tasks(r);
+}
+
 static asd_status rig_make(rig *r, const detectors_args *a)
 {
-    memset(r, 0, sizeof *r);
     r->args      = a;
     r->train     = malloc((size_t)(a->rows * a->columns) * sizeof *r->train);
     r->test      = malloc((size_t)(a->tests * a->columns) * sizeof *r->test);
@@ -105,7 +158,7 @@ static asd_status rig_make(rig *r, const detectors_args *a)
     fill(r->test, a->tests, a->columns, 1);
     for (int64_t i = 0; i < a->rows; ++i)
         r->is_target[i] = i % 100 == 50 || i == 1;
-    return ASD_OK;
+    return open_device(r);
 }
 
 static void rig_clear(rig *r)
@@ -117,6 +170,10 @@ static void rig_clear(rig *r)
     free(r->is_target);
     free(r->loo);
     free(r->score);
+    free(r->task);
+    free(r->all);
+    asd_stream_free(r->stream);
+    asd_gpu_close(r->gpu);
 }
 
 static double now(void)
@@ -144,16 +201,68 @@ static asd_status fit_and_score(rig *r, const char *text)
     return st;
 }
 
-static asd_status time_ours(rig *r, const char *text, double seconds)
+/* All machines at once on the device; scores of the last one are then the rig's. */
+static asd_status run_on_device(rig *r, const char *text)
+{
+    const detectors_args *a = r->args;
+    asd_pipeline          p;
+    int64_t               done = 0;
+    asd_status            st   = asd_pipeline_parse(text, &p);
+    if (!st)
+        st = asd_pipeline_run(&p, r->task, a->machines, r->stream, &done);
+    asd_pipeline_clear(&p);
+    if (!st && done != a->machines)
+        st = ASD_FAIL(ASD_E_CHECK, "%s: the device did %lld of %lld machines", text,
+                      (long long)done, (long long)a->machines);
+    if (!st)
+        memcpy(r->score, r->task[a->machines - 1].score, (size_t)(2 * a->tests) * sizeof *r->score);
+    return st;
+}
+
+static asd_status run_all(rig *r, const void *text)
+{
+    if (r->stream)
+        return run_on_device(r, text);
+    for (int64_t g = 0; g < r->args->machines; ++g)
+        ASD_TRY(fit_and_score(r, text));
+    return ASD_OK;
+}
+
+static asd_status time_ours(rig *r, asd_status (*run)(rig *, const void *), const void *what,
+                            double seconds)
 {
     double end = now() + seconds;
     do {
         double begin = now();
-        ASD_TRY(fit_and_score(r, text));
+        ASD_TRY(run(r, what));
         if (r->n < MAX_RUNS)
             r->time[r->n++] = now() - begin;
     } while (now() < end);
     return ASD_OK;
+}
+
+/* Once, to warm up; what a device gives is held against the CPU. */
+static asd_status run_first(rig *r, const char *name, const char *text)
+{
+    size_t n = (size_t)(2 * r->args->tests);
+    if (!r->stream)
+        return run_all(r, text);
+    double *cpu = malloc(n * sizeof *cpu), worst = 0;
+    if (!cpu)
+        return ASD_FAIL(ASD_E_OOM, "no memory for %zu scores", n);
+    asd_status st = fit_and_score(r, text);
+    memcpy(cpu, r->score, n * sizeof *cpu);
+    if (!st)
+        st = run_all(r, text);
+    for (size_t i = 0; i < n && !st; ++i) {
+        double e = fabs(cpu[i] - r->score[i]) / (1e-12 + fabs(cpu[i]));
+        worst    = e <= worst ? worst : e;
+    }
+    free(cpu);
+    if (!st && !(worst < 1e-6))
+        st = ASD_FAIL(ASD_E_CHECK, "%s: scores of %s differ from the CPU's by %.1e", name,
+                      r->device, worst);
+    return st;
 }
 
 /* --- the peer --- */
@@ -221,13 +330,17 @@ static asd_status compare_scores(const rig *r, const char *name, double *worst)
 
 /* --- a line --- */
 
-static void print_line(const detectors_args *a, const char *name, const bench_spread *ours,
-                       const json_t *peer, double worst)
+static void print_line(const rig *r, const char *name, const bench_spread *ours, const json_t *peer,
+                       double worst)
 {
-    double theirs = json_number_value(json_object_get(peer, "median_s"));
+    const detectors_args *a = r->args;
+    double theirs = json_number_value(json_object_get(peer, "median_s")) * (double)a->machines;
     if (!a->json) {
-        printf("%-12s %lld x %lld, %lld scored   %8.2f ms", name, (long long)a->rows,
-               (long long)a->columns, (long long)a->tests, 1e3 * ours->median);
+        printf("%-16s ", name);
+        if (a->machines > 1)
+            printf("%lld machines, ", (long long)a->machines);
+        printf("%lld x %lld, %lld scored   %8.2f ms", (long long)a->rows, (long long)a->columns,
+               (long long)a->tests, 1e3 * ours->median);
         if (peer)
             printf("   %s %.2f ms   x %.2f   scores within %.0e",
                    json_string_value(json_object_get(peer, "peer")), 1e3 * theirs,
@@ -235,11 +348,12 @@ static void print_line(const detectors_args *a, const char *name, const bench_sp
         putchar('\n');
         return;
     }
-    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:i, s:s, s:f, s:f, s:f, s:i}", "schema",
-                          "asd.bench.detectors/1", "detector", name, "rows", (json_int_t)a->rows,
-                          "tests", (json_int_t)a->tests, "columns", (json_int_t)a->columns,
-                          "threads", asd_par_threads(), "commit", asd_build.commit, "median_s",
-                          ours->median, "p20_s", ours->p20, "p80_s", ours->p80, "n", ours->n);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:s, s:f, s:f, s:f, s:i}",
+                          "schema", "asd.bench.detectors/1", "detector", name, "device", r->device,
+                          "machines", (json_int_t)a->machines, "rows", (json_int_t)a->rows, "tests",
+                          (json_int_t)a->tests, "columns", (json_int_t)a->columns, "threads",
+                          asd_par_threads(), "commit", asd_build.commit, "median_s", ours->median,
+                          "p20_s", ours->p20, "p80_s", ours->p80, "n", ours->n);
     if (peer) {
         json_object_set_new(o, "peer", json_copy((json_t *)peer));
         json_object_set_new(o, "ratio", json_real(theirs / ours->median));
@@ -255,21 +369,84 @@ static asd_status bench_case(rig *r, int c)
     double  half = r->args->peer ? 0.5 * r->args->seconds : r->args->seconds, worst = 0;
     json_t *peer  = NULL;
     r->n          = 0;
-    asd_status st = fit_and_score(r, cases[c].text); /* once, to warm up */
+    asd_status st = run_first(r, cases[c].name, cases[c].text);
     if (!st)
-        st = time_ours(r, cases[c].text, half);
+        st = time_ours(r, run_all, cases[c].text, half);
     if (!st && r->args->peer) {
         st = run_peer(r, cases[c].name, &peer);
         if (!st)
             st = compare_scores(r, cases[c].name, &worst);
         if (!st)
-            st = time_ours(r, cases[c].text, half);
+            st = time_ours(r, run_all, cases[c].text, half);
     }
     if (!st) {
         bench_spread ours = bench_spread_of(r->time, r->n);
-        print_line(r->args, cases[c].name, &ours, peer, worst);
+        print_line(r, cases[c].name, &ours, peer, worst);
     }
     json_decref(peer);
+    return st;
+}
+
+/* --- the fit alone, of rows that lie on the device --- */
+
+typedef struct fit_job {
+    asd_maha             maha;
+    asd_maha_rows        rows;
+    const unsigned char *is_target;
+    asd_maha_model       model;
+} fit_job;
+
+static asd_status fit_once(rig *r, const void *ctx)
+{
+    const fit_job *j = ctx;
+    ASD_TRY(asd_maha_fit(&j->maha, &j->rows, j->is_target, &j->model, r->stream));
+    return asd_stream_wait(r->stream);
+}
+
+static asd_status fit_prepare(rig *r, asd_device_blocks *b, fit_job *j)
+{
+    const detectors_args *a = r->args;
+    size_t                G = (size_t)a->machines, D = (size_t)a->columns;
+    asd_rows_task        *task = calloc(G, sizeof *task);
+    asd_device_rows       rows;
+    asd_status            st = ASD_OK;
+    if (!task)
+        return ASD_FAIL(ASD_E_OOM, "no memory for %zu machines", G);
+    for (size_t g = 0; g < G; ++g) {
+        task[g].train     = r->task[g].train.stream[0];
+        task[g].test      = r->task[g].stream[0];
+        task[g].test.n    = 1; /* not looked at */
+        task[g].is_target = r->is_target;
+    }
+    *j              = (fit_job){.maha = {.G = (int64_t)G, .D = a->columns, .weight = 99}};
+    st              = asd_device_rows_upload(task, (int64_t)G, r->stream, b, &rows);
+    j->model.mean   = asd_device_block(b, G * 2 * D * sizeof(double), "means", &st);
+    j->model.factor = asd_device_block(b, G * D * D * sizeof(double), "factors", &st);
+    j->model.shrink = asd_device_block(b, G * 2 * sizeof(double), "shrinkages", &st);
+    j->model.info = asd_device_block(b, G * ASD_MAHA_INFO * sizeof(int32_t), "facts of fits", &st);
+    if (!st) {
+        j->rows      = (asd_maha_rows){rows.train, rows.n, rows.N};
+        j->is_target = rows.is_target;
+    }
+    free(task);
+    return st;
+}
+
+static asd_status bench_fit(rig *r)
+{
+    asd_device_blocks b = {.gpu = r->gpu};
+    fit_job           j;
+    asd_status        st = fit_prepare(r, &b, &j);
+    r->n                 = 0;
+    if (!st)
+        st = fit_once(r, &j);
+    if (!st)
+        st = time_ours(r, fit_once, &j, r->args->seconds);
+    if (!st) {
+        bench_spread ours = bench_spread_of(r->time, r->n);
+        print_line(r, "mahalanobis fit", &ours, NULL, 0);
+    }
+    asd_device_blocks_clear(&b);
     return st;
 }
 
@@ -289,6 +466,8 @@ int bench_detectors_main(int argc, char **argv)
         st = write_rows(r);
     for (int c = 0; c < N_CASES && !st && !exit_now; ++c)
         st = bench_case(r, c);
+    if (!st && !exit_now && r->stream)
+        st = bench_fit(r);
     if (r)
         rig_clear(r);
     free(r);
