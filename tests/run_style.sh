@@ -89,6 +89,9 @@ check rooms/includes "$(for f in "${code[@]}"; do
     done
 done)"
 
+# asd-bench is built of these, also where no package for tests is installed.
+check rooms/references "$(grep -nE '#include .*(harness\.h|cmocka\.h)' tests/ref/ref_*.[ch] || true)"
+
 # --- the op table: every row has its file, and the file its cases -----------------------------------------------------
 if [ -f kernels/ops.def ]; then
     mapfile -t ops < <(sed -nE 's/^[A-Z_]+\( *([a-z0-9_]+).*/\1/p' kernels/ops.def)

@@ -3,7 +3,7 @@
  * every backend; and what the layers leave out for inference.
  */
 #include "harness.h"
-#include "ref/ref_nets.h"
+#include "ref/nets.h"
 #include "ref/ref_tape.h"
 
 #include "base/device.h"

@@ -3,7 +3,7 @@
  * that need a device skip where there is none.
  */
 #include "harness.h"
-#include "ref/ref_nets.h"
+#include "ref/nets.h"
 
 #include "base/device.h"
 #include "cuda/gpu.h"

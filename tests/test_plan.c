@@ -3,7 +3,7 @@
  * errors of tape and plan, and equal bits for any number of threads.
  */
 #include "harness.h"
-#include "ref/ref_nets.h"
+#include "ref/nets.h"
 #include "ref/ref_tape.h"
 
 #include "base/par.h"

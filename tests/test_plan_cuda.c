@@ -3,7 +3,7 @@
  * skips; the build for the CPU's shim (test_plan_cuda_simt) always has one.
  */
 #include "harness.h"
-#include "ref/ref_nets.h"
+#include "ref/nets.h"
 
 #include "base/device.h"
 #include "kernels/adam.h"

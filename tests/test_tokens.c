@@ -2,7 +2,7 @@
  * batch, on every backend; what is refused; values that are no numbers, or all the same.
  */
 #include "harness.h"
-#include "ref/ref_nets.h"
+#include "ref/nets.h"
 
 #include "base/device.h"
 #include "nn/plan.h"

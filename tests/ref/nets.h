@@ -1,4 +1,4 @@
-/* ref_nets.h - random networks for the tests of plans: the same from the same numbers, on every
+/* nets.h - random networks for the tests of plans: the same from the same numbers, on every
  * backend. */
 #ifndef ASD_TESTS_REF_NETS_H
 #define ASD_TESTS_REF_NETS_H

@@ -1,5 +1,5 @@
-/* ref_nets.c - see ref_nets.h. */
-#include "ref/ref_nets.h"
+/* nets.c - see nets.h. */
+#include "ref/nets.h"
 
 #include "harness.h"
 
