@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh - install, build and run all tests, as CI does. Needs no GPU; 20 minutes at most on two cores.
+# test.sh - install, build and run all tests, as CI does. Needs no GPU; about 40 minutes on two cores with ccache filled.
 #
 #   ./test.sh            every stage
 #   ./test.sh STAGE...   only these: style cpu debug clang cuda bits quickstart
