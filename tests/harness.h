@@ -55,6 +55,9 @@ int asd_test_contains(const char *text, const char *part);
             fail_msg("%s = %.17g, want %s = %.17g within %g", #a, near_a_, #b, near_b_, near_t_);  \
     } while (0)
 
+/* Of the angle between two vectors of n. */
+double asd_test_cosine(const float *a, const float *b, int64_t n);
+
 /* A fresh folder under $TMPDIR, removed when the program ends. Valid until then; one per call. */
 const char *asd_test_folder(void);
 /* The folder of shared real data (ASD_SHARED, else ../shared beside the source tree), or NULL: then

@@ -206,17 +206,6 @@ static void test_refused(void **state)
     assert_fails(asd_encoder_random("resnet", 1, 1, &e), ASD_E_CONFIG, "dasheng");
 }
 
-static double cosine(const float *a, const float *b, int64_t n)
-{
-    double ab = 0, aa = 0, bb = 0;
-    for (int64_t i = 0; i < n; ++i) {
-        ab += (double)a[i] * (double)b[i];
-        aa += (double)a[i] * (double)a[i];
-        bb += (double)b[i] * (double)b[i];
-    }
-    return ab / sqrt(aa * bb);
-}
-
 static void test_cuda(void **state)
 {
     static const int64_t S[KINDS] = {5600, 4000, 4000, 3000};
@@ -242,9 +231,9 @@ static void test_cuda(void **state)
         for (int i = 0; i < 2 * 2 * 64; ++i)
             assert_near((double)y[0][i], (double)want[i], 1e-4);
         for (int v = 0; v < 4; ++v)
-            if (!(cosine(y[1] + v * 64, want + v * 64, 64) >= 0.9995))
+            if (!(asd_test_cosine(y[1] + v * 64, want + v * 64, 64) >= 0.9995))
                 fail_msg("%s: bf16 vector %d has cosine %g with fp32", kinds[k], v,
-                         cosine(y[1] + v * 64, want + v * 64, 64));
+                         asd_test_cosine(y[1] + v * 64, want + v * 64, 64));
         free(want);
         free(x);
         asd_encoder_close(e);

@@ -10,7 +10,6 @@
 
 #include <glob.h>
 #include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,17 +18,6 @@ enum { KINDS = 4, C = 64 };
 
 /* What whole encoders are held to as well. */
 static const double least = 0.9995;
-
-static double cosine(const float *a, const float *b, int64_t n)
-{
-    double ab = 0, aa = 0, bb = 0;
-    for (int64_t i = 0; i < n; ++i) {
-        ab += (double)a[i] * (double)b[i];
-        aa += (double)a[i] * (double)a[i];
-        bb += (double)b[i] * (double)b[i];
-    }
-    return ab / sqrt(aa * bb);
-}
 
 static asd_encoder_run *plan(asd_encoder *e, int64_t B, int64_t S, int bf16)
 {
@@ -61,9 +49,9 @@ static void test_close_to_fp32(void **state)
         embed(e, x, B, S, 0, want);
         embed(e, x, B, S, 1, got);
         for (int v = 0; v < B * 2; ++v)
-            if (!(cosine(want + v * C, got + v * C, C) >= least))
+            if (!(asd_test_cosine(want + v * C, got + v * C, C) >= least))
                 fail_msg("%s: vector %d has cosine %g with fp32", kinds[k], v,
-                         cosine(want + v * C, got + v * C, C));
+                         asd_test_cosine(want + v * C, got + v * C, C));
         assert_memory_not_equal(want, got, sizeof want); /* it is another arithmetic */
         asd_encoder_close(e);
     }
@@ -118,7 +106,7 @@ static void check_real(const char *kind, const glob_t *files)
         }
         S = n;
         for (int v = 0; v < 2; ++v) {
-            double c = cosine(y[0] + v * C, y[1] + v * C, C);
+            double c = asd_test_cosine(y[0] + v * C, y[1] + v * C, C);
             worst    = c < worst ? c : worst;
             if (!(c >= least))
                 fail_msg("%s, %s: vector %d has cosine %g with fp32", kind, files->gl_pathv[i], v,

@@ -241,6 +241,17 @@ static asd_status time_ours(rig *r, asd_status (*run)(rig *, const void *), cons
     return ASD_OK;
 }
 
+/* Of n scores from those that are right; NaN if one is. */
+static double largest_difference(const double *right, const double *score, size_t n)
+{
+    double worst = 0;
+    for (size_t i = 0; i < n; ++i) {
+        double e = fabs(right[i] - score[i]) / (1e-12 + fabs(right[i]));
+        worst    = e <= worst ? worst : e; /* NaN wins */
+    }
+    return worst;
+}
+
 /* Once, to warm up; what a device gives is held against the CPU. */
 static asd_status run_first(rig *r, const char *name, const char *text)
 {
@@ -254,10 +265,8 @@ static asd_status run_first(rig *r, const char *name, const char *text)
     memcpy(cpu, r->score, n * sizeof *cpu);
     if (!st)
         st = run_all(r, text);
-    for (size_t i = 0; i < n && !st; ++i) {
-        double e = fabs(cpu[i] - r->score[i]) / (1e-12 + fabs(cpu[i]));
-        worst    = e <= worst ? worst : e;
-    }
+    if (!st)
+        worst = largest_difference(cpu, r->score, n);
     free(cpu);
     if (!st && !(worst < 1e-6))
         st = ASD_FAIL(ASD_E_CHECK, "%s: scores of %s differ from the CPU's by %.1e", name,
@@ -315,13 +324,9 @@ static asd_status compare_scores(const rig *r, const char *name, double *worst)
     size_t size, want            = (size_t)(2 * r->args->tests) * sizeof(double);
     ASD_TRY(asd_path(path, "%s/%s", r->folder, name));
     ASD_TRY(asd_read_file(path, want, &data, &size));
-    *worst = size == want ? 0 : (double)INFINITY;
-    for (int64_t i = 0; i < 2 * r->args->tests && size == want; ++i) {
-        double theirs;
-        memcpy(&theirs, data + (size_t)i * sizeof theirs, sizeof theirs);
-        double e = fabs(theirs - r->score[i]) / (1e-12 + fabs(theirs));
-        *worst   = e <= *worst ? *worst : e; /* NaN wins */
-    }
+    *worst = size == want
+                 ? largest_difference((const double *)data, r->score, want / sizeof(double))
+                 : (double)INFINITY;
     free(data);
     return *worst < 1e-6
                ? ASD_OK
