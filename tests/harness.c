@@ -23,6 +23,15 @@ static void remove_folders(void)
     n_folders = 0;
 }
 
+void asd_test_device(asd_gpu **gpu, asd_stream **s)
+{
+    if (asd_gpu_open(0, gpu)) {
+        print_message("skipped: %s\n", asd_error_text());
+        skip();
+    }
+    assert_ok(asd_stream_new(*gpu, s));
+}
+
 double asd_test_cosine(const float *a, const float *b, int64_t n)
 {
     double ab = 0, aa = 0, bb = 0;

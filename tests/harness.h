@@ -15,6 +15,7 @@
 #include <cmocka.h> /* needs the four above */
 
 #include "base/status.h"
+#include "cuda/gpu.h"
 
 #define ASD_CASE(name, function)                                                                   \
     {                                                                                              \
@@ -54,6 +55,10 @@ int asd_test_contains(const char *text, const char *part);
         if (!(near_a_ - near_b_ <= near_t_ && near_b_ - near_a_ <= near_t_))                       \
             fail_msg("%s = %.17g, want %s = %.17g within %g", #a, near_a_, #b, near_b_, near_t_);  \
     } while (0)
+
+/* The first device and a stream on it, for the caller to close; skips the case where there is none.
+ */
+void asd_test_device(asd_gpu **gpu, asd_stream **s);
 
 /* Of the angle between two vectors of n. */
 double asd_test_cosine(const float *a, const float *b, int64_t n);

@@ -23,11 +23,7 @@ typedef struct rig {
 static void rig_new(rig *r)
 {
     memset(r, 0, sizeof *r);
-    if (asd_gpu_open(0, &r->gpu)) {
-        print_message("skipped: %s\n", asd_error_text());
-        skip();
-    }
-    assert_ok(asd_stream_new(r->gpu, &r->s));
+    asd_test_device(&r->gpu, &r->s);
 }
 
 static void rig_free(rig *r)

@@ -20,11 +20,7 @@ typedef struct rig {
 static void rig_new(rig *r)
 {
     *r = (rig){0};
-    if (asd_gpu_open(0, &r->gpu)) {
-        print_message("skipped: %s\n", asd_error_text());
-        skip();
-    }
-    assert_ok(asd_stream_new(r->gpu, &r->s));
+    asd_test_device(&r->gpu, &r->s);
 }
 
 static void rig_free(rig *r)
