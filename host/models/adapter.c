@@ -134,6 +134,7 @@ static asd_status add_product(asd_encoder *e, const encoder_name *n, const asd_w
         st = ASD_FAIL(ASD_E_OOM, "no memory for %s", A->name);
         goto done;
     }
+    ASD_GO(done, st, asd_params_own(&e->params, asd_params_find(&e->params, n->param)));
     ASD_GO(done, st, asd_weight_read(w, A, xa));
     ASD_GO(done, st, asd_weight_read(w, B, xb));
     for (int64_t i = 0; i < asd_weight_count(B); ++i)
@@ -215,8 +216,8 @@ asd_status asd_encoder_merge_adapter(asd_encoder *e, const char *path)
             asd_path(config, "%.*sadapter_config.json", (int)(asd_base_name(path) - path), path));
     }
     ASD_TRY(read_scale(config, &scale));
-    ASD_GO(done, st, asd_weights_hash(file, hash));
     ASD_GO(done, st, asd_weights_open(file, &w));
+    ASD_GO(done, st, asd_weights_sha256(&w, hash));
     if (strlen(e->hash) + sizeof hash + 24 >= sizeof e->hash) {
         st = ASD_FAIL(ASD_E_CONFIG, "%s: too many adapters on one encoder", path);
         goto done;

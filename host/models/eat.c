@@ -41,7 +41,7 @@ void encoder_fill_places(asd_encoder *e)
 {
     const asd_encoder_desc *d = &e->d;
     int                     k = asd_params_find(&e->params, "pos");
-    if (d->pos != ASD_POS_SINCOS)
+    if (d->pos != ASD_POS_SINCOS || e->params.param[k].mapped)
         return;
     float  *table = asd_params_value(&e->params, k);
     int64_t Q = d->dim / 4, bands = asd_encoder_bands(d);

@@ -26,7 +26,8 @@ done:
     return st;
 }
 
-asd_status asd_encoder_new(const asd_encoder_desc *d, asd_encoder **out)
+/* An encoder that knows its parameters and has no memory for them yet. */
+static asd_status make(const asd_encoder_desc *d, asd_encoder **out)
 {
     asd_status   st = ASD_OK;
     asd_encoder *e  = calloc(1, sizeof *e);
@@ -36,15 +37,26 @@ asd_status asd_encoder_new(const asd_encoder_desc *d, asd_encoder **out)
     e->d = *d;
     asd_params_init(&e->params);
     ASD_GO(done, st, declare(e));
-    ASD_GO(done, st, asd_params_alloc(&e->params, 0));
-    encoder_fill_places(e);
-    snprintf(e->hash, sizeof e->hash, "zero-%s", d->kind);
-    encoder_make_key(e);
     *out = e;
     e    = NULL;
 done:
     asd_encoder_close(e);
     return st;
+}
+
+asd_status asd_encoder_new(const asd_encoder_desc *d, asd_encoder **out)
+{
+    ASD_TRY(make(d, out));
+    asd_status st = asd_params_alloc(&(*out)->params, 0);
+    if (st) {
+        asd_encoder_close(*out);
+        *out = NULL;
+        return st;
+    }
+    encoder_fill_places(*out);
+    snprintf((*out)->hash, sizeof(*out)->hash, "zero-%s", d->kind);
+    encoder_make_key(*out);
+    return ASD_OK;
 }
 
 asd_status asd_encoder_random(const char *kind, int tiny, uint64_t seed, asd_encoder **out)
@@ -87,12 +99,9 @@ asd_status asd_encoder_open(const char *kind, const char *path, asd_encoder **ou
     asd_status       st = ASD_OK;
     asd_weights      w  = {0};
     encoder_file     f  = {0};
-    char             hash[65];
-    asd_encoder     *e = NULL;
+    asd_encoder     *e  = NULL;
     asd_encoder_desc d;
     *out = NULL;
-    /* first, because it reads the whole file too: later, there would be the weights beside it */
-    ASD_GO(done, st, asd_weights_hash(path, hash));
     ASD_GO(done, st, asd_weights_open(path, &w));
     if (!kind && !(kind = find_kind(&w))) {
         st = ASD_FAIL(ASD_E_DATA,
@@ -105,11 +114,13 @@ asd_status asd_encoder_open(const char *kind, const char *path, asd_encoder **ou
     ASD_GO(done, st, encoder_file_open(&w, k, &f));
     ASD_GO(done, st, k->describe(&f, &d));
     ASD_GO(done, st, encoder_check_claims(&f, &d));
+    ASD_GO(done, st, make(&d, &e));
+    ASD_GO(done, st, asd_weights_sha256(&w, e->hash));
     encoder_file_rest(&f);
-    ASD_GO(done, st, asd_encoder_new(&d, &e));
     ASD_GO(done, st, encoder_load(e, &f));
-    snprintf(e->hash, sizeof e->hash, "%s", hash);
     encoder_make_key(e);
+    if (e->params.n_mapped)
+        asd_params_keep(&e->params, asd_weights_take_map(&w), w.map_bytes);
     *out = e;
     e    = NULL;
 done:

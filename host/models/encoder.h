@@ -115,7 +115,8 @@ typedef struct asd_encoder asd_encoder;
 
 /* Reads a checkpoint: kind NULL finds out which encoder it is by its tensors' names. Strict:
  * missing, unexpected and misshapen names are listed (ASD_E_DATA). weights: any format of
- * nn/weights.h. */
+ * nn/weights.h. What the file holds as the encoder needs it (nn/params.h: mapped) is used where it
+ * lies: the file stays mapped until asd_encoder_close, and must not be written to. */
 asd_status asd_encoder_open(const char *kind, const char *weights_path, asd_encoder **out);
 /* Random weights, for smoke runs and tests. The kinds tiny_beats, tiny_eat .. are those of `tiny`.
  */
@@ -133,7 +134,9 @@ asd_status asd_encoder_set_frames(asd_encoder *e, int64_t frames, int64_t multip
 asd_status asd_encoder_set_chunk_tail(asd_encoder *e, int chunk_tail);
 
 const asd_encoder_desc *asd_encoder_describe(const asd_encoder *e);
-asd_params             *asd_encoder_params(asd_encoder *e);
+/* Values of an encoder that was opened from a file: asd_params_peek, and asd_params_own to write.
+ */
+asd_params *asd_encoder_params(asd_encoder *e);
 /* SHA-256 of the weights file in hexadecimal, "+" and that of each adapter behind it; for random
  * weights "random-KIND-SEED". */
 const char *asd_encoder_hash(const asd_encoder *e);

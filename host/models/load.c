@@ -1,7 +1,12 @@
 /* load.c - a checkpoint's tensors into an encoder's parameters, strictly: every parameter from the
  * file, every tensor of the file used, every shape as it must be; what is not so is listed, all of
- * it at once. A file's pages are given back as soon as they are copied, so that weights are never
- * in memory twice. */
+ * it at once.
+ *
+ * A parameter that one whole tensor fills as it lies in the file (fp32, C order, on a border of
+ * four bytes) is mapped: its value is the file's, and memory that the kernel shares and may take
+ * back. Others are copied: BEATs' q, k and v are three tensors of one parameter, Dasheng's table of
+ * places is transposed, files of less than 32 bits are widened. The pages that were copied from are
+ * given back at once, so that weights are never in memory twice. */
 #include "models/parts.h"
 
 #include <stdio.h>
@@ -142,14 +147,17 @@ void encoder_file_rest(const encoder_file *f)
 static asd_status read_tensor(asd_encoder *e, const encoder_file *f, const encoder_name *n,
                               const asd_weight *t, int again)
 {
+    int        k      = asd_params_find(&e->params, n->param);
     int64_t    count  = asd_weight_count(t);
     int        direct = !(n->flags & NAME_TRANSPOSED) && !again;
-    float     *to = encoder_place(&e->params, n), *copy = NULL;
-    asd_status st = ASD_OK;
+    float     *copy   = NULL;
+    asd_status st     = ASD_OK;
+    if (e->params.param[k].mapped && !again)
+        return asd_weight_check(f->w, t);
     if (!direct && !(copy = malloc((size_t)count * sizeof *copy)))
         return ASD_FAIL(ASD_E_OOM, "no memory for %s", t->name);
-    ASD_GO(done, st, asd_weight_read(f->w, t, direct ? to : copy));
-    if (again && memcmp(copy, to, (size_t)count * sizeof *to) != 0) {
+    ASD_GO(done, st, asd_weight_read(f->w, t, direct ? encoder_place(&e->params, n) : copy));
+    if (again && memcmp(copy, asd_params_peek(&e->params, k), (size_t)count * sizeof *copy) != 0) {
         st =
             ASD_FAIL(ASD_E_DATA,
                      "%s: %s differs from the copies before it, but it is one table for all layers",
@@ -227,6 +235,21 @@ static void compare(const encoder_file *f, const encoder_names *l, char *used, p
             note(p, UNEXPECTED, f->w->tensor[i].name);
 }
 
+/* Tells the store where the values lie that need no copy; the shapes fit. Of several tensors for
+ * one parameter that must be equal, the first is it. */
+static void map_values(asd_encoder *e, const encoder_file *f, const encoder_names *l)
+{
+    for (int i = 0; i < l->n; ++i) {
+        const encoder_name *n = &l->name[i];
+        const asd_weight   *t = find_either(f, n);
+        const float        *x = t ? asd_weight_mapped(t) : NULL;
+        int                 k = asd_params_find(&e->params, n->param);
+        if (x && n->parts == 1 && !(n->flags & NAME_TRANSPOSED) && !e->params.param[k].mapped &&
+            asd_weight_count(t) == asd_count(e->params.param[k].shape))
+            asd_params_map(&e->params, k, x);
+    }
+}
+
 static asd_status fill(asd_encoder *e, const encoder_file *f, const encoder_names *l)
 {
     for (int i = 0; i < l->n; ++i) {
@@ -254,6 +277,9 @@ asd_status encoder_load(asd_encoder *e, const encoder_file *f)
     }
     compare(f, &l, used, p);
     ASD_GO(done, st, report(p, e, f));
+    map_values(e, f, &l);
+    ASD_GO(done, st, asd_params_alloc(&e->params, 0));
+    encoder_fill_places(e);
     st = fill(e, f, &l);
 done:
     free(used);

@@ -90,9 +90,10 @@ struct asd_encoder {
 
 /* ASD_E_DATA when the description is larger than the file. */
 asd_status encoder_check_claims(const encoder_file *f, const asd_encoder_desc *d);
-/* Fills e->params from a file, strictly. */
+/* Allocates e->params and fills them from a file, strictly. Values that need no copy are mapped:
+ * whoever has the file must then keep it as long as e. */
 asd_status encoder_load(asd_encoder *e, const encoder_file *f);
-/* Where the first element of n is in the parameters' blocks. */
+/* Where the first element of n is in the parameters' blocks: not of a mapped parameter. */
 float *encoder_place(const asd_params *p, const encoder_name *n);
 /* Copies a tensor in the file's layout there; rows: of a NAME_SHORT tensor. */
 void encoder_put(const asd_params *p, const encoder_name *n, const float *data, int64_t count);
@@ -100,7 +101,7 @@ void encoder_make_key(asd_encoder *e);
 /* The front-end's settings, record.c. frames: of the op's attribute. */
 asd_fbank_attr encoder_fbank_attr(const asd_encoder_desc *d, int64_t frames);
 asd_meldb_attr encoder_meldb_attr(const asd_encoder_desc *d, int64_t frames);
-/* What every random or missing table is set to: EAT's places. */
+/* What every random or missing table is set to: EAT's places. Nothing to do for a mapped table. */
 void encoder_fill_places(asd_encoder *e);
 
 /* --- recording --- */

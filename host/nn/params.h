@@ -7,10 +7,16 @@
  *   state       (n_state)       running statistics: saved with the weights, touched by no optimiser
  * Every parameter starts on a 64-byte border; the padding stays zero.
  *
- * asd_params_to_gpu makes the same blocks on a device, from where CUDA plans and optimisers take
+ * A value that lies in memory already, as floats in C order, need not be copied: asd_params_map,
+ * before the allocation, gives the store its address instead of room in the host's block. Such a
+ * value is only read (asd_params_peek); asd_params_own copies it for whoever must write. Nothing
+ * that a plan writes may be mapped: no parameter that is trained, no running statistics.
+ *
+ * asd_params_to_gpu makes the whole blocks on a device, from where CUDA plans and optimisers take
  * them; the host's are then as old as the latest copy in either direction. Ownership: the store
- * owns all memory; plans hold views, so the store must outlive them, and the device the store's
- * copy.
+ * owns all memory but that of mapped values, which must stay as it is until asd_params_clear; a
+ * file's mapping the store can take over (asd_params_keep). Plans hold views, so the store must
+ * outlive them, and the device the store's copy.
  */
 #ifndef ASD_NN_PARAMS_H
 #define ASD_NN_PARAMS_H
@@ -30,7 +36,11 @@ typedef struct asd_param {
     asd_init  init;
     int64_t   fan_in;
     int       trainable;
-    int64_t   offset; /* first element in its block */
+    int64_t   offset; /* first element in its block: of g, m, v, w16 and on a device always; of the
+                       * host's w and state when no value is mapped */
+    const float *mapped; /* where the value lies outside the store, or NULL */
+    float       *value;  /* in the store's memory; NULL before the allocation, and for a mapped one
+                          * that nobody owns */
 } asd_param;
 
 /* The blocks on a device. w16: w rounded to bf16, NULL unless bf16_weights; whoever changes w there
@@ -46,9 +56,13 @@ typedef struct asd_params {
     int        n, room;
     int64_t    n_trainable, n_state; /* elements of the blocks, padding included */
     float     *w, *g, *m, *v, *state;
+    int        n_mapped; /* parameters with `mapped` */
     int        allocated;
     int        bf16_weights; /* somebody wants parameters in bf16 (asd_tape_param_bf16) */
     uint16_t  *w16;          /* w rounded to bf16, for the CPU; NULL before asd_params_round */
+
+    void  *file; /* a mapping, unmapped with the store; or NULL */
+    size_t file_bytes;
 
     asd_gpu          *gpu; /* where on_gpu is; NULL: nowhere */
     asd_params_on_gpu on_gpu;
@@ -61,23 +75,37 @@ void asd_params_clear(asd_params *p);
  * with another shape, or when it is new and the store is already allocated. */
 asd_status asd_params_need(asd_params *p, const char *name, asd_shape shape, asd_init init,
                            int64_t fan_in, int trainable, int *index);
-/* training: also gradients and moments. */
+/* The value of a parameter lies at `value`, of which (asd_count(shape)) floats are there: the
+ * host's block gets no room for it. Before asd_params_alloc, once a parameter. */
+void asd_params_map(asd_params *p, int index, const float *value);
+/* Takes over a mapping (mmap) that mapped values lie in; asd_params_clear unmaps it. One a store.
+ */
+void asd_params_keep(asd_params *p, void *map, size_t bytes);
+/* training: also gradients and moments. ASD_E_OOM; ASD_E_CONFIG when a trainable parameter is
+ * mapped and `training`. */
 asd_status asd_params_alloc(asd_params *p, int training);
 /* Initial values by each parameter's rule; cell = (machine, index) of ASD_RNG_INIT. */
-/* Makes w16 if it is not there, and fills it from w: before a plan for the CPU in bf16 is built,
- * and again when w has changed. */
+void asd_params_reset(asd_params *p, uint64_t seed, uint64_t machine);
+int  asd_params_find(const asd_params *p, const char *name); /* -1 if absent */
+/* The value, to be read, wherever it lies. */
+const float *asd_params_peek(const asd_params *p, int index);
+/* The value, to be written: not of a mapped parameter, unless it is owned. */
+float *asd_params_value(const asd_params *p, int index);
+/* Copies a mapped value into memory of the store; other parameters are left alone. Plans that were
+ * built before still read the old place. ASD_E_OOM. */
+asd_status asd_params_own(asd_params *p, int index);
+/* Makes w16 if it is not there, and fills it from the values: before a plan for the CPU in bf16 is
+ * built, and again when they have changed. */
 asd_status asd_params_round(asd_params *p);
-void       asd_params_reset(asd_params *p, uint64_t seed, uint64_t machine);
-int        asd_params_find(const asd_params *p, const char *name); /* -1 if absent */
-float     *asd_params_value(const asd_params *p, int index);
 /* Sets all gradients to zero: on the host at once (s NULL), or on the device, enqueued. */
 asd_status asd_params_zero_grad(asd_params *p, asd_stream *s);
 
-/* Makes the blocks on the stream's device if they are not there, and copies w, m, v and state (and
- * w rounded to bf16) there; gradients become zero. Done when it returns. ASD_E_OOM names the memory
- * asked; ASD_E_SHAPE when they are on another device. */
+/* Makes the blocks on the stream's device if they are not there, and copies values, m and v (and
+ * values rounded to bf16) there; gradients become zero. Done when it returns. ASD_E_OOM names the
+ * memory asked; ASD_E_SHAPE when they are on another device. */
 asd_status asd_params_to_gpu(asd_params *p, asd_stream *s);
-/* Copies w, g, m, v and state back to the host: before a checkpoint. Done when it returns. */
+/* Copies w, g, m, v and state back to the host: before a checkpoint. Mapped values stay as they
+ * are. Done when it returns. */
 asd_status asd_params_from_gpu(asd_params *p, asd_stream *s);
 float     *asd_params_value_on_gpu(const asd_params *p, int index); /* NULL when not on a device */
 

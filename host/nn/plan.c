@@ -245,7 +245,8 @@ static void *address(const asd_plan *p, const item *it)
     return it->bytes ? p->base + it->offset : NULL;
 }
 
-/* A parameter's tensor: its memory is the store's. A bf16 one is the copy that the optimiser
+/* A parameter's tensor: its memory is the store's, or a mapped file's, which nobody writes. A bf16
+ * one is the copy that the optimiser
  * refreshes; its gradient is that of the fp32 original. */
 static void set_param(const asd_tape *t, const asd_plan *p, asd_val loss, int v)
 {
@@ -257,7 +258,8 @@ static void set_param(const asd_tape *t, const asd_plan *p, asd_val loss, int v)
     if (x->dtype == ASD_BF16)
         x->x = (p->stream ? store->on_gpu.w16 : store->w16) + q->offset;
     else
-        x->x = p->stream ? asd_params_value_on_gpu(store, k) : asd_params_value(store, k);
+        x->x = p->stream ? (void *)asd_params_value_on_gpu(store, k)
+                         : (void *)(uintptr_t)asd_params_peek(store, k);
     x->g       = q->trainable && g && loss != ASD_NO_VAL ? g + q->offset : NULL;
     x->g_dtype = ASD_F32;
 }

@@ -253,6 +253,14 @@ void asd_weights_close(asd_weights *w)
     *w = (asd_weights){.root = ""};
 }
 
+void *asd_weights_take_map(asd_weights *w)
+{
+    void *map = w->map;
+    ASD_ASSERT(map);
+    w->map = NULL;
+    return map;
+}
+
 /* --- looking up --- */
 
 const asd_weight *asd_weights_find_in(const asd_weights *w, const char *where, const char *name)
@@ -300,17 +308,23 @@ const char *asd_weights_text(const asd_weights *w, const char *key)
 
 /* --- SHA-256 --- */
 
-asd_status asd_weights_hash(const char *path, char hex[65])
+asd_status asd_weights_sha256(const asd_weights *w, char hex[65])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned      n = 0;
-    asd_weights   w = {.path = (char *)(uintptr_t)path}; /* only for messages */
-    ASD_TRY(map_file(&w));
-    const int ok = EVP_Digest(w.map, w.map_bytes, digest, &n, EVP_sha256(), NULL);
-    munmap(w.map, w.map_bytes);
-    if (!ok || n != 32)
-        return ASD_FAIL(ASD_E_IO, "%s: OpenSSL cannot compute a SHA-256 here", path);
+    ASD_ASSERT(w->map);
+    if (!EVP_Digest(w->map, w->map_bytes, digest, &n, EVP_sha256(), NULL) || n != 32)
+        return ASD_FAIL(ASD_E_IO, "%s: OpenSSL cannot compute a SHA-256 here", w->path);
     for (unsigned i = 0; i < 32; ++i)
         snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     return ASD_OK;
+}
+
+asd_status asd_weights_hash(const char *path, char hex[65])
+{
+    asd_weights w = {.path = (char *)(uintptr_t)path}; /* only for messages */
+    ASD_TRY(map_file(&w));
+    const asd_status st = asd_weights_sha256(&w, hex);
+    munmap(w.map, w.map_bytes);
+    return st;
 }

@@ -19,9 +19,10 @@
  * True and False are 1 and 0; elements of lists have their index as key. For safetensors: the pairs
  * of "__metadata__".
  *
- * Ownership: asd_weights owns all; tensors point into the mapped file and live as long as it. A
- * file that another process cuts short while it is mapped ends this one (SIGBUS), as with every
- * mapping.
+ * Ownership: asd_weights owns all; tensors point into the mapped file and live as long as it, or as
+ * whoever took the mapping (asd_weights_take_map). A file that is mapped must not be written to:
+ * one that another process cuts short ends this one (SIGBUS), as with every mapping. To replace it
+ * by a rename, or to remove it, is harmless.
  */
 #ifndef ASD_NN_WEIGHTS_H
 #define ASD_NN_WEIGHTS_H
@@ -79,7 +80,7 @@ typedef struct asd_weights {
     int64_t           n_meta;
 
     int64_t *by_name; /* (n) indices of tensor, sorted by name, then where */
-    void    *map;
+    void    *map;     /* NULL: not ours */
     size_t   map_bytes;
 } asd_weights;
 
@@ -89,6 +90,9 @@ typedef struct asd_weights {
  * return. */
 asd_status asd_weights_open(const char *path, asd_weights *out);
 void       asd_weights_close(asd_weights *w);
+/* The mapping of the file, from now on the caller's: tensors live until the caller unmaps its
+ * (map_bytes) bytes, even after asd_weights_close. Once. */
+void *asd_weights_take_map(asd_weights *w);
 
 /* In the state dictionary; NULL if absent. */
 const asd_weight *asd_weights_find(const asd_weights *w, const char *name);
@@ -103,15 +107,19 @@ const char *asd_weight_shape_text(const asd_weight *t, char *to, size_t size);
  * what fp32 cannot hold is rounded to nearest. ASD_E_DATA naming file and tensor when a value is
  * not finite. */
 asd_status asd_weight_read(const asd_weights *w, const asd_weight *t, float *to);
-/* The elements in the mapped file, when they are fp32, in C order and aligned; else NULL. */
+/* The elements in the mapped file, when they are fp32, in C order and aligned as floats are; else
+ * NULL. Whoever uses them in place of asd_weight_read checks them: ASD_E_DATA as there. */
 const float *asd_weight_mapped(const asd_weight *t);
+asd_status   asd_weight_check(const asd_weights *w, const asd_weight *t);
 
 /* 1 if there and a number. */
 int asd_weights_number(const asd_weights *w, const char *key, double *value);
 /* NULL if absent or not a text. */
 const char *asd_weights_text(const asd_weights *w, const char *key);
 
-/* SHA-256 of the file. ASD_E_DATA when it is missing. */
+/* SHA-256 of the file: of one that is open (before its map is taken), of the very bytes that are
+ * mapped; or by its name. ASD_E_DATA when it is missing. */
+asd_status asd_weights_sha256(const asd_weights *w, char hex[65]);
 asd_status asd_weights_hash(const char *path, char hex[65]);
 
 #endif

@@ -103,6 +103,28 @@ static void gather(asd_wdtype dtype, const char *from, int64_t n, int64_t step, 
     }
 }
 
+/* x: the tensor's (count) elements in fp32 */
+static asd_status check_finite(const asd_weights *w, const asd_weight *t, const float *x,
+                               int64_t count)
+{
+    int bad = 0;
+    for (int64_t i = 0; i < count; ++i)
+        bad |= !(fabsf(x[i]) <= 3.402823466e38f); /* FLT_MAX */
+    for (int64_t i = 0; bad && i < count; ++i)
+        if (!isfinite(x[i]))
+            return ASD_FAIL(ASD_E_DATA,
+                            "%s: tensor %s: element %" PRId64 " is %g in fp32, want finite",
+                            w->path, t->name, i, (double)x[i]);
+    return ASD_OK;
+}
+
+asd_status asd_weight_check(const asd_weights *w, const asd_weight *t)
+{
+    const float *x = asd_weight_mapped(t);
+    ASD_ASSERT(x);
+    return check_finite(w, t, x, asd_weight_count(t));
+}
+
 asd_status asd_weight_read(const asd_weights *w, const asd_weight *t, float *to)
 {
     const int64_t count = asd_weight_count(t);
@@ -125,13 +147,5 @@ asd_status asd_weight_read(const asd_weights *w, const asd_weight *t, float *to)
             }
         }
     }
-    int bad = 0;
-    for (int64_t i = 0; i < count; ++i)
-        bad |= !(fabsf(to[i]) <= 3.402823466e38f); /* FLT_MAX */
-    for (int64_t i = 0; bad && i < count; ++i)
-        if (!isfinite(to[i]))
-            return ASD_FAIL(ASD_E_DATA,
-                            "%s: tensor %s: element %" PRId64 " is %g in fp32, want finite",
-                            w->path, t->name, i, (double)to[i]);
-    return ASD_OK;
+    return check_finite(w, t, to, count);
 }

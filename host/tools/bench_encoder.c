@@ -176,7 +176,7 @@ static asd_status write_for_peer(bench *b, const char *path)
     ASD_GO(done, st, asd_plan_read(b->plan, b->g.features, features));
     for (int i = 0; i < p->n; ++i)
         entry[i] =
-            (asd_st_entry){p->param[i].name, ASD_F32, p->param[i].shape, asd_params_value(p, i)};
+            (asd_st_entry){p->param[i].name, ASD_F32, p->param[i].shape, asd_params_peek(p, i)};
     entry[p->n]     = (asd_st_entry){"features", ASD_F32, f, features};
     entry[p->n + 1] = (asd_st_entry){"embedding", ASD_F32, ASD_SHAPE2(b->B, b->D), b->out};
     st              = asd_safetensors_write(path, entry, p->n + 2, NULL, 0);

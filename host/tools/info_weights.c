@@ -134,7 +134,7 @@ asd_status info_weights(const char *path, int json, FILE *out)
     char        hash[65];
     asd_status  st = asd_weights_open(path, &w);
     if (!st)
-        st = asd_weights_hash(path, hash);
+        st = asd_weights_sha256(&w, hash);
     if (!st && json) {
         st = print_json(&w, hash, out);
     } else if (!st) {
