@@ -150,7 +150,8 @@ static void test_weighted(void **state)
         ref_weighted(b.wide[0], b.n, b.D, b.is_target, weighted[c].weight, weighted[c].k,
                      weighted[c].all, test.wide[0], test.n, want);
         near_scores(got, want, test.n, p.heads);
-        for (int i = 0; i < b.n; i += 7)
+        int all_axes = weighted[c].k > b.n && b.D > b.n; /* taken as loo=refit: test_all_axes */
+        for (int i = 0; i < b.n && !all_axes; i += 7)
             for (int h = 0; h < p.heads; ++h)
                 assert_near(
                     loo[2 * i + h],
@@ -225,6 +226,34 @@ static void test_refit(void **state)
         assert_memory_equal(loo + 2 * i, s, 2 * sizeof *s);
         asd_pipeline_clear(&p);
     }
+}
+
+/* 22 axes of 24 clips in two domains are all there are: with the axes kept, every clip is as far
+ * from its own mean as the others, and z-scores would divide by what rounding leaves. */
+static void test_all_axes(void **state)
+{
+    (void)state;
+    static const char *const text[] = {"a = near | mahalanobis(k=22)",
+                                       "a = near | mahalanobis(k=22, loo=refit)",
+                                       "a = near | mahalanobis(k=12)", /* axes are kept */
+                                       "a = near | mahalanobis(k=12, loo=refit)"};
+    static bed               b;
+    static double            loo[4][2 * MAX_N];
+    double                   least = INFINITY, most = 0;
+    make_bed(&b, 24, 4, 40, 17);
+    for (int i = 0; i < 4; ++i) {
+        asd_pipeline p;
+        fit(&p, text[i], &b, loo[i]);
+        asd_pipeline_clear(&p);
+    }
+    for (int i = 0; i < b.n; ++i)
+        if (!b.is_target[i]) {
+            least = fmin(least, loo[0][2 * i]);
+            most  = fmax(most, loo[0][2 * i]);
+        }
+    assert_true(most > 1.01 * least);
+    assert_memory_equal(loo[0], loo[1], sizeof(double) * 2 * 24);
+    assert_memory_not_equal(loo[2], loo[3], sizeof(double) * 2 * 24);
 }
 
 /* I3.7: no shrinkage with many rows, all of it for isotropic data. */
@@ -552,6 +581,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("detect/mahalanobis/weighted", test_weighted),
     ASD_CASE("detect/mahalanobis/ledoit-wolf", test_ledoit_wolf),
     ASD_CASE("detect/mahalanobis/refit", test_refit),
+    ASD_CASE("detect/mahalanobis/all axes", test_all_axes),
     ASD_CASE("detect/mahalanobis/shrinkage", test_shrinkage),
     ASD_CASE("detect/knn/every-variant", test_knn),
     ASD_CASE("detect/pipeline/steps-and-joined-streams", test_steps),

@@ -122,6 +122,11 @@ static void test_few_targets(void **state)
     assert_fails(asd_normaliser_fit(&z, ASD_NORMALISE_Z_TRAIN, 2, loo, is_target, N, "base, fan"),
                  ASD_E_NUMERIC, "base, fan: all training scores are 4");
     asd_normaliser_clear(&z);
+    for (int i = 0; i < 2 * N; ++i) /* equal but for rounding */
+        loo[i] = 4 + 1e-13 * (i % 5);
+    assert_fails(asd_normaliser_fit(&z, ASD_NORMALISE_Z_TRAIN, 2, loo, is_target, N, "base, fan"),
+                 ASD_E_NUMERIC, "base, fan: all training scores are 4");
+    asd_normaliser_clear(&z);
     fit(&z, ASD_NORMALISE_NONE, 2);
     assert_ok(asd_normalise(&z, test, M, out));
     for (int i = 0; i < M; ++i)

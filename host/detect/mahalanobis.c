@@ -8,12 +8,16 @@
  * the others. cov=weighted, loo=centre: so much for the centre, the axes are kept (systems E1, 5):
  * the scores are exact for centres, not for eigenvectors, in which a target clip of large weight
  * has a large part. loo=refit: all is fitted again without the clip (its fold, where a domain has
- * many: clip number j of its domain is in fold j mod folds). cov=ledoit_wolf: the covariance is
+ * many: clip number j of its domain is in fold j mod folds). Axes that hold all in which few clips
+ * vary put each at the same distance from its centre: then loo=centre says nothing, and loo=refit
+ * is taken, which a line of the log says. cov=ledoit_wolf: the covariance is
  * left out too, with shrinkage and mean variance kept. With c = (1 - rho) N / ((N - 1) (n - 1)) it
  * is M - c r r', so v' (M - c r r')^-1 v = q_vv + c q_vr^2 / (1 - c q_rr),   q in the metric of
  * M^-1.
  */
 #include "detect/mahalanobis.h"
+
+#include "base/log.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -76,6 +80,22 @@ void maha_leave_out_centre(const asd_counts *count, int heads, const unsigned ch
         if (heads == 1)
             loo[2 * i + 1] = loo[2 * i];
     }
+}
+
+/* Two residuals are as long as each other in any case; rounding is 1e-13 of a distance, 1e-10 in
+ * the worst of axes (basis.c keeps variances down to 1e-6 of the largest). */
+int maha_says_nothing(const asd_counts *count, int heads, const unsigned char *is_target, int64_t n,
+                      const double *loo)
+{
+    double low = INFINITY, high = 0;
+    if ((heads == 1 ? n : count->n[0]) < 3)
+        return 0;
+    for (int64_t i = 0; i < n; ++i)
+        if (heads == 1 || !is_target[i]) {
+            low  = fmin(low, loo[2 * i]);
+            high = fmax(high, loo[2 * i]);
+        }
+    return high - low <= 1e-9 * high;
 }
 
 double maha_downdated(double vv, double vr, double rr, double c)
@@ -188,6 +208,25 @@ static asd_status leave_out_refit(const maha_state *s, const asd_train_rows *tra
     return st;
 }
 
+/* For maha_says_nothing. Clips too few to do without one keep what they have. */
+static asd_status refit_instead(const maha_state *s, const asd_train_rows *train,
+                                const asd_clip_rows *x, const asd_basis_rule *rule,
+                                const char *what, double *loo)
+{
+    double *refit = malloc((size_t)(2 * x->n) * sizeof *refit);
+    if (!refit)
+        return ASD_FAIL(ASD_E_OOM, "%s: no memory for scores", what);
+    asd_status st = leave_out_refit(s, train, x, rule, what, refit);
+    if (!st) {
+        memcpy(loo, refit, (size_t)(2 * x->n) * sizeof *loo);
+        asd_note("%s: %lld axes hold all in which its %lld training clips vary, so that each is as "
+                 "far from its centre as the others: taken as loo=refit",
+                 what, (long long)s->basis.k, (long long)x->n);
+    }
+    free(refit);
+    return st == ASD_E_NUMERIC ? ASD_OK : st;
+}
+
 static asd_status maha_fit(void *state, const void *params, const asd_train_rows *train,
                            const char *what, double *loo, int *heads)
 {
@@ -214,6 +253,8 @@ static asd_status maha_fit(void *state, const void *params, const asd_train_rows
         return leave_out_refit(s, train, x, &rule, what, loo);
     ASD_TRY(distances(&s->basis, s->heads, x->x, x->n, loo));
     maha_leave_out_centre(&count, s->heads, train->is_target, train->n, loo);
+    if (maha_says_nothing(&count, s->heads, train->is_target, train->n, loo))
+        return refit_instead(s, train, x, &rule, what, loo);
     return ASD_OK;
 }
 

@@ -19,6 +19,10 @@ typedef struct maha_params {
  * become the first. is_target: (n) 0 or 1 */
 void maha_leave_out_centre(const asd_counts *count, int heads, const unsigned char *is_target,
                            int64_t n, double *loo);
+/* Whether these leave-one-out distances of the source (one head: of all) are one number but for
+ * rounding: no scale to judge others by. */
+int maha_says_nothing(const asd_counts *count, int heads, const unsigned char *is_target, int64_t n,
+                      const double *loo);
 /* cov=ledoit_wolf: sqrt(v' (M - c r r')^-1 v) from v' v, v' r and r' r in the metric of M^-1. */
 double maha_downdated(double vv, double vr, double rr, double c);
 

@@ -297,6 +297,8 @@ static asd_status score_weighted(weighted *w, double *loo, double *score)
         ASD_TRY(asd_device_take(w->s, loo, g, w->rows.N, 2, t->train.n, t->loo));
         ASD_TRY(asd_device_take(w->s, score, g, w->rows.M, 2, t->test.n, t->score));
         maha_leave_out_centre(&count, t->heads, t->is_target, t->train.n, t->loo);
+        if (maha_says_nothing(&count, t->heads, t->is_target, t->train.n, t->loo))
+            t->left = "its axes hold all in which its training rows vary";
     }
     return ASD_OK;
 }

@@ -66,7 +66,8 @@ static asd_status fit_z(asd_normaliser *z, const double *loo, const unsigned cha
         z->std[1]  = z->std[0];
     }
     z->std[1] = fmax(z->std[1], 0.25 * z->std[0]);
-    if (!(z->std[0] > 0))
+    /* what rounding leaves of equal scores is no spread */
+    if (!(z->std[0] > 1e-10 * fabs(z->mean[0])))
         return ASD_FAIL(ASD_E_NUMERIC,
                         "%s: all training scores are %g, so there is no scale to normalise by",
                         what, z->mean[0]);

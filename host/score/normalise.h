@@ -5,14 +5,20 @@
  * turns the columns of any clip into one number; the domain of that clip is not asked for (systems
  * F1, F3, F8).
  *
- *   none         the smaller column
- *   z_train      min over heads h of (s_h - mean_h) / std_h; mean and std over the training clips
- * of domain h, with one head over all of them min_z_train  the same, but one head is also compared
- * with both domains' statistics (F1) z_test       statistics of each column over the scored clips
- * instead rank_test    rank of the smaller column among the scored clips / their number, ties
- * averaged The last two make a clip's score depend on the other scored clips: transductive. A
- * training clip, for the threshold, is then put on the same scale by training statistics: z_train,
- * and the share of training clips that do not score higher (systems H22b).
+ *   none          the smaller column
+ *
+ *   z_train       min over heads h of (s_h - mean_h) / std_h; mean and std over the training clips
+ *                 of domain h, with one head over all of them
+ *
+ *   min_z_train   the same, but one head is also compared with both domains' statistics (F1)
+ *
+ *   z_test        statistics of each column over the scored clips instead
+ *
+ *   rank_test     rank of the smaller column among the scored clips / their number, ties averaged
+ *
+ * The last two make a clip's score depend on the other scored clips: transductive. A training clip,
+ * for the threshold, is then put on the same scale by training statistics: z_train, and the share
+ * of training clips that do not score higher (systems H22b).
  *
  * Few target clips say little about a spread: std of the target is at least a quarter of the
  * source's. With fewer than two target scores the source's statistics count for both.
