@@ -42,7 +42,10 @@ run 0 asd-eval audit "$work/tiny.yaml" --data "$work/data" --run "$work/ae" --al
 all_pass
 find "$work/ae" -type f | LC_ALL=C sort | xargs md5sum >"$work/after"
 if cmp -s "$work/before" "$work/after"; then ok; else bad "the audit left or changed files in the run"; fi
-run 0 asd-eval audit "$work/tiny.yaml" --data "$work/data" --run "$work/ae" --alone 1 --clips 3 --json
+mkdir -p "$work/mine/labels" "$work/mine/names/data"
+run 0 asd-eval audit "$work/tiny.yaml" --data "$work/data" --run "$work/ae" --alone 1 --clips 3 --json --work "$work/mine"
+check "the audit leaves what lies in --work" test "$(cd "$work/mine" && find . | LC_ALL=C sort | tr '\n' ' ')" = \
+    ". ./labels ./names ./names/data "
 says out '"passed": true'
 says out '"check": "labels"'
 run 2 asd-eval audit "$work/tiny.yaml" --run "$work/ae"

@@ -50,7 +50,7 @@ static const asd_opt opts[] = {
     {"alone", 0, ASD_OPT_INT, offsetof(audit_args, alone), "4", 1, 1000000, NULL, "N",
      "test clips of each machine that are scored one at a time"},
     {"work", 0, ASD_OPT_TEXT, offsetof(audit_args, work), NULL, 0, 0, NULL, "DIR",
-     "folder for what is made on the way, removed at the end; default RUN/audit"},
+     "make DIR/asd-audit for what is needed on the way, instead of RUN/audit; removed at the end"},
     {"json", 0, ASD_OPT_FLAG, offsetof(audit_args, json), "0", 0, 1, NULL, "",
      "print the result as JSON"},
     {0},
@@ -354,8 +354,9 @@ static asd_status run_audit(audit *a)
         return ASD_FAIL(ASD_E_USAGE,
                         "--data DIR is missing: the folder of dev_data/raw, or of machine folders");
     ASD_TRY(asd_run_folder(a->args->recipe.run, a->recipe, a->run));
-    ASD_TRY(asd_path(a->work, "%s%s", a->args->work ? a->args->work : a->run,
-                     a->args->work ? "" : "/audit"));
+    /* a folder of our own in --work too: what lies in it is removed */
+    ASD_TRY(asd_path(a->work, "%s/%s", a->args->work ? a->args->work : a->run,
+                     a->args->work ? "asd-audit" : "audit"));
     ASD_TRY(asd_make_folders(a->work));
     ASD_TRY(asd_dataset_open(a->args->recipe.data, cfg->data_machines.item, cfg->data_machines.n,
                              &a->data));
@@ -378,7 +379,7 @@ static asd_status audit_recipe(const audit_args *args, const asd_recipe *recipe,
         if (!asd_path(path, "%s/%s", a.work, parts[i]) && asd_remove_tree(path) && !st)
             st = ASD_FAIL(ASD_E_IO, "%s: cannot be removed", path);
     if (*a.work)
-        rmdir(a.work); /* only when it is empty: with --work it may hold other things */
+        rmdir(a.work); /* only when it is empty */
     if (!st) {
         if (args->json)
             print_json(&a);
