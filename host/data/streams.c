@@ -55,6 +55,20 @@ const char *asd_embed_how_choice(const char *key, int value, char *buf, size_t s
     return buf;
 }
 
+/* A parameter of `subtracted` that another channel would drop. NULL: none. */
+static const char *of_subtracted_only(const asd_embed_how *how)
+{
+    asd_embed_how usual;
+    if (how->channel == ASD_SIGNAL_SUBTRACTED || asd_opts_defaults(asd_embed_how_opts, &usual))
+        return NULL;
+    const char *key = how->alpha != usual.alpha   ? "alpha"
+                      : how->floor != usual.floor ? "floor"
+                      : how->gain != usual.gain   ? "gain"
+                                                  : NULL;
+    asd_embed_how_clear(&usual);
+    return key;
+}
+
 asd_status asd_embed_how_check(asd_embed_how *how, const char *where, asd_status code)
 {
     const char *text = how->layer_text ? how->layer_text : "last";
@@ -71,6 +85,9 @@ asd_status asd_embed_how_check(asd_embed_how *how, const char *where, asd_status
             return ASD_FAIL(code, "%s: layer \"%.40s\": want a block's number from 1, last or all",
                             where, text);
     }
+    if (of_subtracted_only(how))
+        return ASD_FAIL(code, "%s: %s goes with channel subtracted alone", where,
+                        of_subtracted_only(how));
     if (how->layer == ASD_LAYER_ALL && (!strcmp(pool, "none") || !strcmp(pool, "time")))
         return ASD_FAIL(code, "%s: pool %s keeps many vectors a clip; choose one layer, not all",
                         where, pool);

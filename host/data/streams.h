@@ -61,7 +61,7 @@ typedef struct asd_embed_stream {
 asd_status asd_embed_streams_parse(char *const *text, int64_t n, int length,
                                    const char *const *encoders, asd_embed_stream **out);
 void       asd_embed_streams_free(asd_embed_stream *s, int64_t n);
-void       asd_embed_how_list(FILE *out); /* the parameters, for --list-streams */
+void       asd_embed_how_list(FILE *out); /* the parameters, for --list-encoders */
 
 #ifdef __cplusplus
 }

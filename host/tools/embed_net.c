@@ -33,8 +33,9 @@ static asd_status check_name(const char *name)
         if (!strcmp(names[n], name))
             return ASD_OK;
     const char *near = asd_nearest(name, names, n);
-    return ASD_FAIL(ASD_E_USAGE, "there is no encoder \"%s\"%s%s%s", name,
-                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return ASD_FAIL(ASD_E_USAGE, "there is no encoder \"%s\"; %s%s%s", name,
+                    near ? "did you mean \"" : "", near ? near : "--list-encoders shows them",
+                    near ? "\"?" : "");
 }
 
 /* The FILE of "NAME=FILE" in a list with commas; "" when there is none. */

@@ -36,6 +36,30 @@ asd_status embed_parse_seed(const char *text, embed_job *j)
     return ASD_OK;
 }
 
+/* Options that would be without effect are refused, not dropped. */
+static asd_status check_one_stream(const embed_args *a)
+{
+    const asd_recipe_args *r     = &a->recipe;
+    const char            *given = r->data           ? "data"
+                                   : r->run          ? "run"
+                                   : r->sets.n       ? "set"
+                                   : r->smoke        ? "smoke"
+                                   : r->print_config ? "print-config"
+                                                     : NULL;
+    if (given)
+        return ASD_FAIL(ASD_E_USAGE, "--%s goes with a RECIPE, not with --encoder", given);
+    if (!strncmp(a->encoder, "tiny_", 5) && a->weights && strcmp(a->weights, "random") != 0)
+        return ASD_FAIL(ASD_E_USAGE,
+                        "--weights %s: the weights of %s are random; want --encoder %s for this "
+                        "file",
+                        a->weights, a->encoder, a->encoder + 5);
+    for (int i = 0; asd_embed_how_opts[i].key && !strcmp(a->encoder, ASD_STREAM_LEVEL); ++i)
+        if (a->how[i])
+            return ASD_FAIL(ASD_E_USAGE, "--%s: %s takes no parameters", asd_embed_how_opts[i].key,
+                            ASD_STREAM_LEVEL);
+    return ASD_OK;
+}
+
 asd_status embed_one_stream(const embed_args *a, embed_job *j)
 {
     asd_embed_stream *s = calloc(1, sizeof *s);
@@ -45,6 +69,7 @@ asd_status embed_one_stream(const embed_args *a, embed_job *j)
     j->n = 1;
     if (!a->output)
         return ASD_FAIL(ASD_E_USAGE, "-o FILE is missing: the file to write");
+    ASD_TRY(check_one_stream(a));
     ASD_TRY(asd_opts_defaults(asd_embed_how_opts, &s->how));
     for (int i = 0; asd_embed_how_opts[i].key; ++i) {
         snprintf(where, sizeof where, "--%s", asd_embed_how_opts[i].key);
