@@ -78,6 +78,17 @@ END
     check "h5py reads it" $python "$work/read.py" "$work/files.h5" "$work/e.h5" "$clips"
 fi
 
+# --- options that would change nothing are refused ---
+for option in "--set seed=3" "--data $work/data" "--run $work/run" --smoke --print-config "--alpha 0.7" "--gain median" "--weights $work/e.h5"; do
+    # shellcheck disable=SC2086 # an option and its value
+    embed 2 "${one[@]}" -o "$work/refused.h5" $option
+done
+says err "want --encoder beats for this file"
+embed 2 --encoder level -o "$work/refused.h5" --channel far "${files[@]}"
+says err "--channel: level takes no parameters"
+embed 2 --encoder none_such -o "$work/refused.h5" "${files[@]}"
+says err "; --list-encoders"
+
 # --- killed at any moment, and started again ---
 start=$(date +%s%N)
 embed 0 "${one[@]}" -o "$work/timed.h5" --batch 2
@@ -140,6 +151,21 @@ embed 3 --encoder tiny_beats -o "$work/shards.h5" --shard 1/3 --join
 embed 0 "${one[@]}" -o "$work/shards.h5" --shard 2/3 -f
 embed 0 "${one[@]}" -o "$work/shards.h5" --json
 says out '"state": "up to date"'
+embed 0 --encoder tiny_beats -o "$work/shards.h5" --shard 1/3 --join -n
+check "dry run of a join" test "$(cat "$work/out")" = "$work/shards.h5: would be joined, $clips clips"
+# all anew: only the last one joins, none takes the shards of before for its own
+for i in 3 1 2; do
+    embed 0 "${one[@]}" --layer 1 -o "$work/shards.h5" --shard $i/3 -f
+    name=shards.$i-of-3.h5
+    if [ $i = 2 ]; then name=shards.h5; else says err "not joined before it is made anew: layer: was 2, now 1"; fi
+    check "the path of shard $i" test "$(cat "$work/out")" = "$work/$name"
+done
+mkdir "$work/taken"
+mv "${files[@]:0:2}" "$work/taken"
+for i in 1 2 3; do embed 0 "${one[@]}" --layer 1 -o "$work/shards.h5" --shard $i/3 -f --json; done
+says out '"joined": true'
+says out "\"clips\": $((clips - 2))"
+mv "$work/taken"/* "$(dirname "${files[0]}")"
 embed 2 "${one[@]}" -o "$work/shards.h5" --shard 4/3
 says err "I from 1 to N"
 embed 2 --encoder tiny_beats -o "$work/shards.h5" --join

@@ -12,12 +12,9 @@
 
 enum { PART_CLIPS = 256, PART_SECONDS = 20 };
 
-/* The clips of this shard: consecutive, as even as can be. */
 static void shard_range(const asd_embed_job *j, int64_t *first, int64_t *end)
 {
-    int64_t n = j->n_shards > 1 ? j->n_shards : 1, i = j->n_shards > 1 ? j->shard - 1 : 0;
-    *first = j->n * i / n;
-    *end   = j->n * (i + 1) / n;
+    embed_shard_range(j, j->n_shards > 1 ? j->shard : 1, first, end);
 }
 
 static asd_status target(const asd_embed_job *j, const asd_embed_output *o, char path[PATH_MAX])

@@ -21,8 +21,12 @@ asd_status asd_embed_writer_end(asd_embed_sink *s);
 
 /* --- embed_shards.c --- */
 
+/* The clips of this shard: consecutive, as even as can be. */
+void embed_shard_range(const asd_embed_job *j, int64_t shard, int64_t *first, int64_t *end);
 /* When all shards of o are there now: joins them, o->joined = 1. One of several processes that get
- * here at once does it first, the others find it done. */
+ * here at once does it first, the others find it done. With force, shards that were made of other
+ * clips or in another way are those that other processes are still to replace: nothing is joined.
+ */
 asd_status asd_embed_join_if_last(const asd_embed_job *j, asd_embed_output *o);
 
 typedef struct embed_work {

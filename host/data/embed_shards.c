@@ -1,4 +1,5 @@
 /* embed_shards.c - the files of several processes become one. See embed_run.h. */
+#include "base/log.h"
 #include "data/embed_key.h"
 #include "data/embed_run_parts.h"
 
@@ -122,13 +123,55 @@ done:
     return st;
 }
 
+void embed_shard_range(const asd_embed_job *j, int64_t shard, int64_t *first, int64_t *end)
+{
+    int64_t n = j->n_shards > 1 ? j->n_shards : 1;
+    *first    = j->n * (shard - 1) / n;
+    *end      = j->n * shard / n;
+}
+
+/* *why: "" for a shard of this job's clips, made as o is. Their sound is for its own process. */
+static asd_status check_shard(const asd_embed_job *j, const asd_embed_output *o, int64_t shard,
+                              const char *path, char *why, size_t size)
+{
+    asd_embed_file *f    = NULL;
+    char           *have = NULL;
+    int64_t         first, end;
+    *why = 0;
+    ASD_TRY(asd_embed_open(path, &f));
+    const asd_embeddings *e  = asd_embed_head(f);
+    asd_status            st = asd_embed_key_method(path, e->key_material, &have);
+    embed_shard_range(j, shard, &first, &end);
+    if (!st && strcmp(have, o->method))
+        asd_embed_difference(have, o->method, why, size);
+    else if (!st && e->N != end - first)
+        snprintf(why, size, "%lld clips, want %lld", (long long)e->N, (long long)(end - first));
+    for (int64_t i = 0; !st && !*why && i < e->N; ++i)
+        if (strcmp(e->clip[i], j->clip[first + i].name) != 0)
+            snprintf(why, size, "it has %.300s, want %.300s", e->clip[i], j->clip[first + i].name);
+    free(have);
+    asd_embed_close(f);
+    return st;
+}
+
 asd_status asd_embed_join_if_last(const asd_embed_job *j, asd_embed_output *o)
 {
-    char shard[PATH_MAX], folder[PATH_MAX];
+    char shard[PATH_MAX], folder[PATH_MAX], why[1024];
     for (int64_t i = 1; i <= j->n_shards; ++i) {
         ASD_TRY(asd_embed_shard_path(o->path, i, j->n_shards, shard));
         if (asd_embed_look(shard) != ASD_EMBED_COMPLETE)
             return ASD_OK;
+    }
+    for (int64_t i = 1; i <= j->n_shards; ++i) {
+        ASD_TRY(asd_embed_shard_path(o->path, i, j->n_shards, shard));
+        ASD_TRY(check_shard(j, o, i, shard, why, sizeof why));
+        if (*why && !j->force)
+            return ASD_FAIL(ASD_E_DATA, "%s: not joined with the others: %s; -f makes it anew",
+                            shard, why);
+        if (*why) {
+            asd_note("%s: not joined before it is made anew: %s", shard, why);
+            return ASD_OK;
+        }
     }
     /* Two that finish together write the same bytes under names of their own, one after the other.
      */

@@ -4,6 +4,7 @@
  * layers, and each stream is one of them (or all). Streams that are up to date leave the pass
  * before it is planned, so that it goes no deeper than it must.
  */
+#include "base/file.h"
 #include "base/log.h"
 #include "base/par.h"
 #include "data/embed_key.h"
@@ -179,19 +180,28 @@ static int64_t put_done_last(pass *p)
     return todo;
 }
 
-static void report(embed_job *j, const pass *p, int64_t clips)
+/* A shard is named by its own file until all are joined. */
+static asd_status report(embed_job *j, const pass *p, int64_t clips)
 {
+    const int64_t n = j->n_shards > 1 ? j->n_shards : 1, shard = n > 1 ? j->shard : 1;
     for (int64_t k = 0; k < p->n; ++k) {
-        const asd_embed_output *o     = &p->output[k];
+        const asd_embed_output *o = &p->output[k];
+        char                    path[PATH_MAX];
+        int                     part  = n > 1 && !o->joined;
+        int64_t                 own   = clips * shard / n - clips * (shard - 1) / n;
         const char             *state = o->up_to_date      ? "up to date"
                                         : j->args->dry_run ? "would be made"
                                         : j->n_shards > 1  ? "shard made"
                                                            : "made";
+        ASD_TRY(part ? asd_embed_shard_path(o->path, shard, n, path)
+                     : asd_path(path, "%s", o->path));
         json_array_set_new(j->files, (size_t)p->stream[k],
-                           json_pack("{s:s, s:s, s:s, s:I, s:s, s:b}", "path", o->path, "stream",
+                           json_pack("{s:s, s:s, s:s, s:I, s:s, s:b}", "path", path, "stream",
                                      j->stream[p->stream[k]].name, "state", state, "clips",
-                                     (json_int_t)clips, "key", o->key, "joined", o->joined));
+                                     (json_int_t)(part ? own : clips), "key", o->key, "joined",
+                                     o->joined));
     }
+    return ASD_OK;
 }
 
 static asd_status run_pass(embed_job *j, int64_t first, unsigned char *done, asd_encoder *e)
@@ -233,7 +243,7 @@ static asd_status run_pass(embed_job *j, int64_t first, unsigned char *done, asd
         st            = asd_embed_run(&job);
     }
     if (!st)
-        report(j, &p, j->inputs->n);
+        st = report(j, &p, j->inputs->n);
     for (int64_t k = 0; k < p.n; ++k)
         done[p.stream[k]] = 1;
     j->computed += job.computed;
@@ -283,12 +293,39 @@ asd_status embed_run_all(embed_job *j)
     return st;
 }
 
+/* Dry: the shards are opened, and nothing is joined. */
+static asd_status join_one(const embed_job *j, int64_t i, int64_t *clips)
+{
+    char shard[PATH_MAX];
+    *clips = 0;
+    for (int64_t k = 1; k <= j->n_shards; ++k) {
+        asd_embed_file *f = NULL;
+        ASD_TRY(asd_embed_shard_path(j->path[i], k, j->n_shards, shard));
+        ASD_TRY(asd_embed_open(shard, &f));
+        *clips += asd_embed_head(f)->N;
+        asd_embed_close(f);
+    }
+    return j->args->dry_run ? ASD_OK
+                            : asd_embed_join_shards(j->path[i], j->n_shards, NULL, j->args->force);
+}
+
 asd_status embed_join_all(embed_job *j)
 {
     for (int64_t i = 0; i < j->n; ++i) {
-        ASD_TRY(asd_embed_join_shards(j->path[i], j->n_shards, NULL, j->args->force));
-        json_array_append_new(j->files, json_pack("{s:s, s:s, s:s}", "path", j->path[i], "stream",
-                                                  j->stream[i].name, "state", "joined"));
+        char            key[33] = "";
+        int64_t         clips;
+        asd_embed_file *f = NULL;
+        ASD_TRY(join_one(j, i, &clips));
+        if (!j->args->dry_run) {
+            ASD_TRY(asd_embed_open(j->path[i], &f));
+            snprintf(key, sizeof key, "%s", asd_embed_head(f)->key);
+            asd_embed_close(f);
+        }
+        json_array_append_new(j->files, json_pack("{s:s, s:s, s:s, s:I, s:s, s:b}", "path",
+                                                  j->path[i], "stream", j->stream[i].name, "state",
+                                                  j->args->dry_run ? "would be joined" : "joined",
+                                                  "clips", (json_int_t)clips, "key", key, "joined",
+                                                  !j->args->dry_run));
     }
     return ASD_OK;
 }
