@@ -8,6 +8,7 @@
 #include "base/device.h"
 #include "cuda/gpu.h"
 #include "cuda/libraries.h"
+#include "kernels/cpu_bf16.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -516,6 +517,42 @@ static void test_params_there_and_back(void **state)
     store_free(&r);
 }
 
+/* Values that lie elsewhere go to their places in the whole blocks, and only others come back. */
+static void test_params_mapped(void **state)
+{
+    (void)state;
+    if (!devices())
+        skip();
+    store r;
+    float x[35], got[64];
+    store_new(&r, 42);
+    asd_params *p = &r.params;
+    asd_tape_param(&r.tape, "first", ASD_SHAPE1(3), ASD_INIT_ZERO, 0);
+    asd_tape_param_bf16(&r.tape, "mapped", ASD_SHAPE2(5, 7), ASD_INIT_ZERO, 0);
+    asd_ref_fill(&r.rng, x, 35);
+    asd_params_map(p, 1, x);
+    assert_ok(asd_params_alloc(p, 0));
+    memcpy(asd_params_value(p, 0), x, 3 * sizeof *x);
+    assert_int_equal(p->n_trainable, 16 + 48);
+    assert_ok(asd_params_to_gpu(p, r.stream));
+    assert_ok(asd_stream_download(r.stream, got, p->on_gpu.w, sizeof got));
+    assert_ok(asd_stream_wait(r.stream));
+    assert_memory_equal(got, x, 3 * sizeof *x);
+    assert_memory_equal(got + 16, x, sizeof x);
+    for (int i = 3; i < 64; ++i)
+        assert_true((i >= 16 && i < 51) || got[i] == 0); /* padding */
+    uint16_t got16[64];
+    assert_ok(asd_stream_download(r.stream, got16, p->on_gpu.w16, sizeof got16));
+    assert_ok(asd_stream_wait(r.stream));
+    for (int i = 0; i < 64; ++i)
+        assert_int_equal(got16[i], asd_bf16_of(got[i]));
+    memset(asd_params_value(p, 0), 0, 3 * sizeof *x);
+    assert_ok(asd_params_from_gpu(p, r.stream));
+    assert_memory_equal(asd_params_value(p, 0), x, 3 * sizeof *x);
+    assert_ptr_equal(asd_params_peek(p, 1), x);
+    store_free(&r);
+}
+
 static const struct CMUnitTest cases[] = {
     ASD_CASE("gpu/library/absent", test_library_absent),
     ASD_CASE("gpu/library/open", test_library_open),
@@ -533,6 +570,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("gpu/capture/failure-inside", test_capture_fails),
     ASD_CASE("gpu/params/bf16-rounding", test_bf16_rounding),
     ASD_CASE("gpu/params/there-and-back", test_params_there_and_back),
+    ASD_CASE("gpu/params/mapped", test_params_mapped),
 };
 
 ASD_TEST_MAIN(cases)

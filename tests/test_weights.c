@@ -7,6 +7,7 @@
 #include "weights_writer.h"
 
 #include <math.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -260,6 +261,22 @@ static void test_mapped(void **state)
     asd_weights_close(&w);
 }
 
+/* Whoever takes the mapping has the elements when the file is closed. */
+static void test_take_map(void **state)
+{
+    (void)state;
+    asd_weights w;
+    ww_write(WW_ZIP, at("m.pt"), made, N_MADE, NULL, 0);
+    assert_ok(asd_weights_open(at("m.pt"), &w));
+    const asd_weight *t     = &w.tensor[0];
+    const float      *x     = asd_weight_mapped(t);
+    const size_t      bytes = (size_t)asd_weight_count(t) * sizeof *x, map_bytes = w.map_bytes;
+    void             *map = asd_weights_take_map(&w);
+    asd_weights_close(&w);
+    assert_memory_equal(x, made[0].x, bytes);
+    assert_int_equal(munmap(map, map_bytes), 0);
+}
+
 static void test_safetensors(void **state)
 {
     (void)state;
@@ -384,6 +401,14 @@ static void test_hash(void **state)
     assert_ok(asd_weights_hash(at("abc"), hex));
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_fails(asd_weights_hash(at("none"), hex), ASD_E_DATA, "none");
+    char        open_hex[65];
+    asd_weights w;
+    ww_write(WW_ZIP, at("m.pt"), made, N_MADE, NULL, 0);
+    assert_ok(asd_weights_open(at("m.pt"), &w));
+    assert_ok(asd_weights_sha256(&w, open_hex));
+    assert_ok(asd_weights_hash(at("m.pt"), hex));
+    assert_string_equal(open_hex, hex);
+    asd_weights_close(&w);
 }
 
 static const struct CMUnitTest cases[] = {
@@ -392,6 +417,7 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("weights/golden/again", test_golden_again),
     ASD_CASE("weights/made/both-forms", test_made),
     ASD_CASE("weights/made/mapped", test_mapped),
+    ASD_CASE("weights/made/mapping-taken", test_take_map),
     ASD_CASE("weights/made/safetensors", test_safetensors),
     ASD_CASE("weights/made/2500-tensors", test_many),
     ASD_CASE("weights/read/every-half", test_halves),
