@@ -5,25 +5,21 @@
  *   take=mean|kth        of the k smallest: their mean, or the largest of them
  *   bank=all|domain      the neighbours are all training clips, or each domain's by itself
  * A bank of fewer than k clips gives all it has. Leave one out: the clip itself is no neighbour;
- * nothing else is fitted, so that is exact.
+ * nothing else is fitted, so that is exact. Distances are exact to rounding in double, 0 between
+ * clips that are there twice (bank.h).
  *
  * On a device (kernels/knn.h) distances are those of the CPU to 1e-7 of each: they are kept in
  * fp32.
  */
-#include "detect/basis.h"
-
-#include "base/par.h"
+#include "detect/bank.h"
 #include "detect/on_device.h"
 #include "kernels/knn.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { COSINE, EUCLIDEAN };
 enum { TAKE_MEAN, TAKE_KTH };
 enum { BANK_ALL, BANK_DOMAIN };
-enum { MAX_K = 1024 };
 
 typedef struct knn_params {
     int64_t k;
@@ -31,7 +27,7 @@ typedef struct knn_params {
 } knn_params;
 
 static const asd_opt rows[] = {
-    {"k", 0, ASD_OPT_INT, offsetof(knn_params, k), "1", 1, MAX_K, NULL, "clips",
+    {"k", 0, ASD_OPT_INT, offsetof(knn_params, k), "1", 1, ASD_BANK_MAX_K, NULL, "clips",
      "nearest training clips"},
     {"distance", 0, ASD_OPT_CHOICE, offsetof(knn_params, distance), "cosine", 0, 0,
      "cosine|euclidean", "", "between two embeddings"},
@@ -43,111 +39,13 @@ static const asd_opt rows[] = {
 };
 
 typedef struct knn_state {
-    knn_params     p;
-    int            heads;
-    int64_t        n, D;
-    unsigned char *is_target; /* (n) */
-    asd_panels     bank;      /* (D, n) training rows as columns; of length 1 if cosine */
-    double        *square;    /* (n) squared lengths, euclidean */
+    knn_params p;
+    asd_bank   bank;
 } knn_state;
 
 static void knn_clear(void *state)
 {
-    knn_state *s = state;
-    free(s->is_target);
-    free(s->square);
-    asd_panels_clear(&s->bank);
-}
-
-static double length_of(const float *x, int64_t D)
-{
-    double sum = 0;
-    for (int64_t d = 0; d < D; ++d)
-        sum += (double)x[d] * (double)x[d];
-    return sqrt(sum);
-}
-
-/* Keeps the k smallest of what it is shown, in rising order. */
-typedef struct smallest {
-    int64_t k, n;
-    double  d[MAX_K];
-} smallest;
-
-static void show(smallest *s, double d)
-{
-    if (s->n == s->k && d >= s->d[s->n - 1])
-        return;
-    int64_t at = s->n < s->k ? s->n++ : s->n - 1;
-    for (; at > 0 && s->d[at - 1] > d; --at)
-        s->d[at] = s->d[at - 1];
-    s->d[at] = d;
-}
-
-static double taken(const smallest *s, int take)
-{
-    double sum = 0;
-    if (!s->n)
-        return (double)INFINITY;
-    for (int64_t i = 0; i < s->n; ++i)
-        sum += s->d[i];
-    return take == TAKE_MEAN ? sum / (double)s->n : s->d[s->n - 1];
-}
-
-typedef struct knn_job {
-    const knn_state *s;
-    const float     *x;
-    const double    *product; /* (n, s->n) rows times bank */
-    int64_t          n;
-    int64_t          itself; /* training row that the first row is; -1: none. It is left out */
-    double          *score;
-} knn_job;
-
-enum { CHUNK = 16 };
-
-static void knn_row(const knn_job *j, int64_t i)
-{
-    const knn_state *s      = j->s;
-    const double    *p      = j->product + i * s->n;
-    double           length = length_of(j->x + i * s->D, s->D);
-    smallest         near[2];
-    near[0].n = near[1].n = 0;
-    near[0].k = near[1].k = s->p.k;
-    for (int64_t t = 0; t < s->n; ++t) {
-        if (j->itself >= 0 && t == j->itself + i)
-            continue;
-        double d = s->p.distance == COSINE
-                       ? fmax(0, 1 - (length > 0 ? p[t] / length : 0))
-                       : sqrt(fmax(0, length * length + s->square[t] - 2 * p[t]));
-        show(&near[s->heads == 2 && s->is_target[t]], d);
-    }
-    for (int h = 0; h < 2; ++h)
-        j->score[2 * i + h] = taken(&near[h < s->heads ? h : 0], s->p.take);
-}
-
-static void knn_chunk(void *ctx, int64_t chunk)
-{
-    const knn_job *j = ctx;
-    for (int64_t i = chunk * CHUNK; i < j->n && i < (chunk + 1) * CHUNK; ++i)
-        knn_row(j, i);
-}
-
-/* In blocks, so that the products stay small. Rows know nothing of each other, so blocks do not
- * show. */
-static asd_status neighbours(const knn_state *s, const asd_clip_rows *x, int itself, double *score)
-{
-    enum { ROWS = 4096 };
-    int64_t room    = x->n < ROWS ? x->n : ROWS;
-    double *product = malloc((size_t)(room * s->n) * sizeof *product + 1);
-    if (!product)
-        return ASD_FAIL(ASD_E_OOM, "no memory for distances to %lld clips", (long long)s->n);
-    for (int64_t at = 0; at < x->n; at += room) {
-        int64_t n = x->n - at < room ? x->n - at : room;
-        knn_job j = {s, x->x + at * s->D, product, n, itself ? at : -1, score + 2 * at};
-        asd_panels_multiply(&s->bank, j.x, n, NULL, product);
-        asd_par_for((n + CHUNK - 1) / CHUNK, knn_chunk, &j);
-    }
-    free(product);
-    return ASD_OK;
+    asd_bank_clear(&((knn_state *)state)->bank);
 }
 
 static asd_status knn_fit(void *state, const void *params, const asd_train_rows *train,
@@ -157,28 +55,16 @@ static asd_status knn_fit(void *state, const void *params, const asd_train_rows 
     const asd_clip_rows *x     = &train->stream[0];
     asd_counts           count = asd_count_domains(train->is_target, train->n);
     s->p                       = *(const knn_params *)params;
-    s->n                       = x->n;
-    s->D                       = x->D;
-    *heads = s->heads = s->p.bank == BANK_DOMAIN && count.n[0] && count.n[1] ? 2 : 1;
-    s->is_target      = malloc((size_t)s->n);
-    s->square         = malloc((size_t)s->n * sizeof *s->square);
-    if (!s->is_target || !s->square)
-        return ASD_FAIL(ASD_E_OOM, "%s: no memory for a bank of %lld clips", what, (long long)s->n);
-    memcpy(s->is_target, train->is_target, (size_t)s->n);
-    ASD_TRY(asd_panels_new(&s->bank, s->D, s->n));
-    for (int64_t i = 0; i < s->n; ++i) {
-        double length = length_of(x->x + i * s->D, s->D);
-        double scale  = s->p.distance != COSINE ? 1 : length > 0 ? 1 / length : 0;
-        s->square[i]  = length * length;
-        for (int64_t d = 0; d < s->D; ++d)
-            *asd_panels_at(&s->bank, d, i) = (double)x->x[i * s->D + d] * scale;
-    }
-    return neighbours(s, x, 1, loo);
+    *heads                     = s->p.bank == BANK_DOMAIN && count.n[0] && count.n[1] ? 2 : 1;
+    ASD_TRY(asd_bank_fit(&s->bank, x->x, x->n, x->D, *heads == 2 ? train->is_target : NULL,
+                         s->p.distance == COSINE, what));
+    return asd_bank_leave_out(&s->bank, s->p.k, s->p.take == TAKE_KTH, loo);
 }
 
 static asd_status knn_score(const void *state, const asd_clip_rows *stream, double *score)
 {
-    return neighbours(state, stream, 0, score);
+    const knn_state *s = state;
+    return asd_bank_score(&s->bank, stream->x, stream->n, s->p.k, s->p.take == TAKE_KTH, score);
 }
 
 /* --- many machines on a device --- */
