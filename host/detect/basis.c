@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/par.h"
+#include "kernels/cpu.h" /* ASD_SIMD */
 
 #include <cblas.h>
 #include <float.h>
@@ -21,6 +22,7 @@
 #include <string.h>
 
 enum { BLOCK = 128 }; /* columns of one product */
+enum { LANES = 8 };   /* running sums, added up in one order: the same for every vector width */
 
 asd_counts asd_count_domains(const unsigned char *is_target, int64_t n)
 {
@@ -58,6 +60,26 @@ static void row_means(const asd_basis *b, const float *x, int64_t n, const unsig
             memcpy(mean + c * D, mean + (1 - c) * D, (size_t)D * sizeof *mean);
 }
 
+typedef struct residual_job {
+    const asd_basis     *b;
+    const float         *x;
+    const unsigned char *is_target;
+    const double        *root, *mean;
+    double              *rows;
+} residual_job;
+
+static void residual_chunk(void *ctx, int64_t first, int64_t count)
+{
+    const residual_job *j = ctx;
+    int64_t             D = j->b->D;
+    for (int64_t i = first; i < first + count; ++i) {
+        double        w = j->root[j->is_target[i] != 0];
+        const double *m = j->mean + centre_of(j->b, j->is_target, i) * D;
+        for (int64_t d = 0; d < D; ++d)
+            j->rows[i * D + d] = w * ((double)j->x[i * D + d] - m[d]);
+    }
+}
+
 /* *rows: (n, D) owned, rows minus their centres, times root[domain]. Fills b->mean and returns the
  * target's centre minus it in *offset: (D) owned. */
 static asd_status residual_rows(asd_basis *b, const float *x, int64_t n,
@@ -66,7 +88,7 @@ static asd_status residual_rows(asd_basis *b, const float *x, int64_t n,
 {
     int64_t D    = b->D;
     double *mean = malloc((size_t)(2 * D) * sizeof *mean);
-    *rows        = asd_calloc_aligned((size_t)(n * D), sizeof **rows);
+    *rows        = malloc((size_t)(n * D) * sizeof **rows);
     *offset      = malloc((size_t)D * sizeof **offset);
     b->mean      = malloc((size_t)D * sizeof *b->mean);
     if (!mean || !*rows || !*offset || !b->mean) {
@@ -74,13 +96,8 @@ static asd_status residual_rows(asd_basis *b, const float *x, int64_t n,
         return ASD_FAIL(ASD_E_OOM, "no memory for %lld rows of %lld", (long long)n, (long long)D);
     }
     row_means(b, x, n, is_target, mean);
-    for (int64_t i = 0; i < n; ++i) {
-        int           c = centre_of(b, is_target, i);
-        double        w = root[is_target[i] != 0];
-        const double *m = mean + c * D;
-        for (int64_t d = 0; d < D; ++d)
-            (*rows)[i * D + d] = w * ((double)x[i * D + d] - m[d]);
-    }
+    residual_job j = {b, x, is_target, root, mean, *rows};
+    asd_par_ranges(n, 32, residual_chunk, &j);
     memcpy(b->mean, mean, (size_t)D * sizeof *mean);
     for (int64_t d = 0; d < D; ++d)
         (*offset)[d] = mean[D + d] - mean[d];
@@ -97,12 +114,13 @@ typedef struct gram_job {
     double       *out;
 } gram_job;
 
-/* Columns [chunk BLOCK, ...) of the upper triangle: what lies above the block on the diagonal, then
- * that block. */
+/* BLOCK columns of the upper triangle: what lies above the block on the diagonal, then that block.
+ */
 static void gram_chunk(void *ctx, int64_t chunk)
 {
     const gram_job *j = ctx;
-    int64_t         m = j->of_rows ? j->n : j->D, from = chunk * BLOCK;
+    int64_t         m = j->of_rows ? j->n : j->D, last = (m - 1) / BLOCK;
+    int64_t         from  = (last - chunk) * BLOCK; /* the tallest first: threads end together */
     int64_t         width = m - from < BLOCK ? m - from : BLOCK;
     int64_t         inner = j->of_rows ? j->D : j->n;
     const double   *own   = j->z + (j->of_rows ? from * j->D : from);
@@ -334,14 +352,12 @@ static double shrinkage_of(const double *s, const double *z, int64_t n, int64_t 
 {
     double trace = 0, square = 0, fourth = 0;
     for (int64_t i = 0; i < D; ++i) {
-        trace += s[i * D + i];
-        for (int64_t k = i; k < D; ++k)
-            square += (i == k ? 1 : 2) * s[i * D + k] * s[i * D + k];
+        double own = s[i * D + i];
+        trace += own;
+        square += own * own + 2 * asd_dot(s + i * D + i + 1, s + i * D + i + 1, D - i - 1);
     }
     for (int64_t r = 0; r < n; ++r) {
-        double length = 0; /* |r|^2 / n */
-        for (int64_t d = 0; d < D; ++d)
-            length += z[r * D + d] * z[r * D + d];
+        double length = asd_dot(z + r * D, z + r * D, D); /* |r|^2 / n */
         fourth += length * length;
     }
     fourth *= (double)n; /* (1/n) sum of |r|^4 */
@@ -353,42 +369,64 @@ static double shrinkage_of(const double *s, const double *z, int64_t n, int64_t 
     return fmin(fmax(beta, 0), delta) / delta;
 }
 
-/* Axes: columns of inverse(L)', so that axis' v = inverse(L) v. a: upper triangle of L L',
- * row-major; destroyed. */
+/* a: upper triangle of L L', row-major; destroyed. */
 static asd_status cholesky_axes(asd_basis *b, double *a, const char *what)
 {
-    lapack_int D    = (lapack_int)b->D;
-    lapack_int info = LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', D, a, D);
-    if (!info)
-        info = LAPACKE_dtrtri(LAPACK_COL_MAJOR, 'L', 'N', D, a, D);
-    if (info)
+    lapack_int D = (lapack_int)b->D; /* not LAPACKE_dpotrf, which looks for NaN first */
+    if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'L', D, a, D))
         return ASD_FAIL(ASD_E_NUMERIC,
                         "%s: the %d x %d covariance of the training rows is singular and nothing "
                         "is shrunk: columns that say the same",
                         what, (int)D, (int)D);
     b->k = b->D;
-    ASD_TRY(asd_panels_new(&b->axis, b->D, b->k));
-    for (int64_t i = 0; i < b->D; ++i)
-        for (int64_t d = 0; d <= i; ++d)
-            *asd_panels_at(&b->axis, d, i) = a[d * b->D + i]; /* column-major: inverse(L)[i][d] */
-    return ASD_OK;
+    return asd_panels_factor(&b->axis, b->D, a);
 }
 
-/* Axes for scale_s S + add I. s: upper triangle, kept. */
-static asd_status shrunk_axes(asd_basis *b, const double *s, double scale_s, double add,
-                              const double *offset, const char *what)
+/* Axes for scale S + add I. */
+typedef struct shrunk {
+    asd_basis *b;
+    double     scale, add;
+} shrunk;
+
+/* s: upper triangle, kept. */
+static asd_status shrunk_axes(const shrunk *to, const double *s, const double *offset,
+                              const char *what)
 {
-    int64_t D = b->D;
+    int64_t D = to->b->D;
     double *a = malloc((size_t)(D * D) * sizeof *a);
     if (!a)
         return ASD_FAIL(ASD_E_OOM, "%s: no memory for a covariance of %lld", what, (long long)D);
-    for (int64_t i = 0; i < D * D; ++i)
-        a[i] = scale_s * s[i];
-    for (int64_t i = 0; i < D; ++i)
-        a[i * D + i] += add;
-    asd_status st = cholesky_axes(b, a, what);
+    for (int64_t i = 0; i < D; ++i) {
+        for (int64_t k = i; k < D; ++k)
+            a[i * D + k] = to->scale * s[i * D + k];
+        a[i * D + i] += to->add;
+    }
+    asd_status st = cholesky_axes(to->b, a, what);
     free(a);
-    return st ? st : place_targets(b, offset);
+    return st ? st : place_targets(to->b, offset);
+}
+
+typedef struct shrunk_job {
+    const shrunk *to;
+    const double *s, *offset;
+    const char   *what;
+    asd_failure   failure;
+} shrunk_job;
+
+static void shrunk_chunk(void *ctx, int64_t chunk)
+{
+    shrunk_job *j = ctx;
+    asd_failure_note(&j->failure, chunk, shrunk_axes(&j->to[chunk], j->s, j->offset, j->what));
+}
+
+/* All n of them side by side: a factorization has no parts that threads could share. */
+static asd_status all_shrunk(const shrunk *to, int n, const double *s, const double *offset,
+                             const char *what)
+{
+    shrunk_job j = {.to = to, .s = s, .offset = offset, .what = what};
+    asd_failure_init(&j.failure);
+    asd_par_for(n, shrunk_chunk, &j);
+    return asd_failure_end(&j.failure);
 }
 
 static asd_status copy_mean(asd_basis *to, const asd_basis *from)
@@ -419,11 +457,13 @@ asd_status asd_basis_ledoit_wolf(asd_basis *b, const float *x, int64_t n, int64_
                           "measure a distance in",
                           what);
     }
-    if (!st)
-        st = shrunk_axes(b, s, 1 - rho, rho * mu, offset, what);
-    if (!st && held_out && !(st = copy_mean(held_out, b)))
-        st = shrunk_axes(held_out, s, (1 - rho) * (double)n / (double)(n > 1 ? n - 1 : 1), rho * mu,
-                         offset, what);
+    if (!st && held_out)
+        st = copy_mean(held_out, b);
+    if (!st) {
+        double grow  = (double)n / (double)(n > 1 ? n - 1 : 1);
+        shrunk to[2] = {{b, 1 - rho, rho * mu}, {held_out, (1 - rho) * grow, rho * mu}};
+        st           = all_shrunk(to, held_out ? 2 : 1, s, offset, what);
+    }
     *shrinkage = rho;
     free(z);
     free(offset);
@@ -438,13 +478,33 @@ void asd_basis_project(const asd_basis *b, const float *x, int64_t n, double *y)
     asd_panels_multiply(&b->axis, x, n, b->mean, y);
 }
 
+ASD_SIMD double asd_dot(const double *a, const double *b, int64_t n)
+{
+    double  sum[LANES] = {0};
+    int64_t i          = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; ++k)
+            sum[k] += a[i + k] * b[i + k];
+    for (int k = 0; i + k < n; ++k)
+        sum[k] += a[i + k] * b[i + k];
+    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+ASD_SIMD static double square_between(const double *a, const double *b, int64_t n)
+{
+    double  sum[LANES] = {0};
+    int64_t i          = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; ++k)
+            sum[k] += (a[i + k] - b[i + k]) * (a[i + k] - b[i + k]);
+    for (int k = 0; i + k < n; ++k)
+        sum[k] += (a[i + k] - b[i + k]) * (a[i + k] - b[i + k]);
+    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
 double asd_basis_distance(const asd_basis *b, const double *y, int domain)
 {
-    const double *t   = b->target[domain];
-    double        sum = 0;
-    for (int64_t i = 0; i < b->k; ++i)
-        sum += (y[i] - t[i]) * (y[i] - t[i]);
-    return sqrt(sum);
+    return sqrt(square_between(y, b->target[domain], b->k));
 }
 
 void asd_basis_clear(asd_basis *b)

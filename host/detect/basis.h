@@ -11,23 +11,37 @@
 
 #include "detect/embedding.h"
 
-/* A matrix (D, k) in panels of 8 columns: (ceil(k / 8), D, 8), padded with zeros. */
+/* A matrix (D, k) in panels of 8 columns: (ceil(k / 8), D, 8), padded with zeros. Or a lower
+ * triangle L (D, D), by which multiplying is solving. */
 typedef struct asd_panels {
     int64_t D, k;
+    int     solves;
     double *a; /* owned */
 } asd_panels;
 
 asd_status asd_panels_new(asd_panels *p, int64_t D, int64_t k); /* zeroed; D <= ASD_MAX_COLUMNS */
+/* l: (D, D) column-major, of which the lower triangle is copied; its diagonal is not 0 */
+asd_status asd_panels_factor(asd_panels *p, int64_t D, const double *l);
 void       asd_panels_clear(asd_panels *p);
+/* Of a matrix, not of a factor. */
 static inline double *asd_panels_at(const asd_panels *p, int64_t row, int64_t column)
 {
     return &p->a[(column / 8 * p->D + row) * 8 + column % 8];
 }
-/* y = (x - centre) p. x: (n, D) float; centre: (D) or NULL; y: (n, k). */
+/* y = (x - centre) p, of a factor the solution of y L' = x - centre. x: (n, D) float; centre: (D)
+ * or NULL; y: (n, k). */
 void asd_panels_multiply(const asd_panels *p, const float *x, int64_t n, const double *centre,
                          double *y);
 /* The same of rows in double. */
 void asd_panels_multiply_d(const asd_panels *p, const double *x, int64_t n, double *y);
+
+/* The innermost loop, for tests: of x (depth, ASD_PANEL_ROWS), packed, and a panel (depth, 8), out
+ * (ASD_PANEL_ROWS, 8) = or += x' panel. Best first, ended by NULL. */
+enum { ASD_PANEL_ROWS = 6 };
+typedef void (*asd_panel_tile)(int64_t depth, const double *x, const double *panel, int add,
+                               double *out);
+extern const asd_panel_tile asd_panel_tile_all[];
+int                         asd_panel_tile_runs(asd_panel_tile tile); /* on this processor */
 
 /* Means by domain, and axes a_i such that the squared distance of x to domain m is the sum over i
  * of (a_i' (x - mean_m))^2: whitened principal axes, or the rows of an inverse Cholesky factor. */
@@ -66,7 +80,7 @@ asd_status asd_basis_fit_products(asd_basis *b, const float *x, int64_t n, int64
                                   const unsigned char *is_target, const asd_basis_rule *rule,
                                   double *products, const char *what);
 /* systems E3: S = mean of r r', shrunk towards its mean variance by the exact Ledoit-Wolf weight
- * (Ledoit and Wolf 2004): *shrinkage in [0, 1]. Axes: rows of the inverse of its Cholesky factor.
+ * (Ledoit and Wolf 2004): *shrinkage in [0, 1]. Axes: its Cholesky factor, by solving.
  * held_out (NULL: not wanted): the same with S n / (n - 1), from which leaving one row out is a
  * rank-one downdate. ASD_E_NUMERIC as above, or when nothing is shrunk and the rows span too
  * little.
@@ -76,6 +90,8 @@ asd_status asd_basis_ledoit_wolf(asd_basis *b, const float *x, int64_t n, int64_
                                  double *shrinkage, asd_basis *held_out);
 /* y: (n, k) whitened coordinates from b->mean. */
 void asd_basis_project(const asd_basis *b, const float *x, int64_t n, double *y);
+/* sum of a[i] b[i], the same on every processor; a may be b */
+double asd_dot(const double *a, const double *b, int64_t n);
 /* |y - target_m| of one projected row */
 double asd_basis_distance(const asd_basis *b, const double *y, int domain);
 void   asd_basis_clear(asd_basis *b);

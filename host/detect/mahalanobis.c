@@ -18,6 +18,8 @@
 #include "detect/mahalanobis.h"
 
 #include "base/log.h"
+#include "base/par.h"
+#include "kernels/cpu.h" /* ASD_SIMD */
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,6 +51,28 @@ static void maha_clear(void *state)
     asd_basis_clear(&((maha_state *)state)->basis);
 }
 
+/* Rows that a thread takes at a time. */
+enum { CHUNK = 16 };
+
+typedef struct distances_job {
+    const asd_basis *b;
+    int              heads;
+    const double    *y;
+    double          *score;
+} distances_job;
+
+static void distances_chunk(void *ctx, int64_t first, int64_t count)
+{
+    const distances_job *j = ctx;
+    for (int64_t i = first; i < first + count; ++i) {
+        double *score = j->score + 2 * i;
+        for (int h = 0; h < j->heads; ++h)
+            score[h] = asd_basis_distance(j->b, j->y + i * j->b->k, h);
+        if (j->heads == 1)
+            score[1] = score[0];
+    }
+}
+
 /* d of every row to both heads. */
 static asd_status distances(const asd_basis *b, int heads, const float *x, int64_t n, double *score)
 {
@@ -56,9 +80,8 @@ static asd_status distances(const asd_basis *b, int heads, const float *x, int64
     if (!y)
         return ASD_FAIL(ASD_E_OOM, "no memory for %lld projections", (long long)n);
     asd_basis_project(b, x, n, y);
-    for (int64_t i = 0; i < n; ++i)
-        for (int h = 0; h < 2; ++h)
-            score[2 * i + h] = h < heads ? asd_basis_distance(b, y + i * b->k, h) : score[2 * i];
+    distances_job j = {b, heads, y, score};
+    asd_par_ranges(n, CHUNK, distances_chunk, &j);
     free(y);
     return ASD_OK;
 }
@@ -104,39 +127,68 @@ double maha_downdated(double vv, double vr, double rr, double c)
     return sqrt(vv + c * vr * vr / fmax(1 - c * rr, 1e-12));
 }
 
-/* y: (k) in the metric of M^-1 */
-static double downdated(const asd_basis *b, const double *y, int head, int own, double grow,
-                        double c)
+/* r' r, v' r and v' v of r = y - own, v = y - other; y: (n) in the metric of M^-1 */
+ASD_SIMD static void products(const double *y, const double *own, const double *other, int64_t n,
+                              double *rr, double *vr, double *vv)
 {
-    double vv = 0, vr = 0, rr = 0;
-    for (int64_t i = 0; i < b->k; ++i) {
-        double r = y[i] - b->target[own][i], v = head == own ? grow * r : y[i] - b->target[head][i];
-        vv += v * v;
-        vr += v * r;
-        rr += r * r;
+    enum { LANES = 4 };
+    double  sum[3][LANES] = {{0}};
+    int64_t i             = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; ++k) {
+            double r = y[i + k] - own[i + k], v = y[i + k] - other[i + k];
+            sum[0][k] += r * r;
+            sum[1][k] += v * r;
+            sum[2][k] += v * v;
+        }
+    for (; i < n; ++i) {
+        double r = y[i] - own[i], v = y[i] - other[i];
+        sum[0][0] += r * r;
+        sum[1][0] += v * r;
+        sum[2][0] += v * v;
     }
-    return maha_downdated(vv, vr, rr, c);
+    double *out[] = {rr, vr, vv};
+    for (int s = 0; s < 3; ++s)
+        *out[s] = (sum[s][0] + sum[s][2]) + (sum[s][1] + sum[s][3]);
+}
+
+typedef struct left_out_job {
+    const asd_basis     *held_out;
+    int                  heads;
+    double               rho;
+    int64_t              n;
+    const unsigned char *is_target;
+    const double        *y; /* (n, k) */
+    double              *loo;
+} left_out_job;
+
+static void left_out_chunk(void *ctx, int64_t first, int64_t count)
+{
+    const left_out_job *j = ctx;
+    const asd_basis    *b = j->held_out;
+    for (int64_t i = first; i < first + count; ++i) {
+        int     own  = j->heads == 2 && j->is_target[i];
+        int64_t N    = own_rows(b, j->is_target[i]);
+        double  grow = N > 1 ? (double)N / (double)(N - 1) : 0;
+        double  c    = j->n > 1 ? (1 - j->rho) * grow / (double)(j->n - 1) : 0;
+        double  rr, vr, vv, *loo = j->loo + 2 * i;
+        products(j->y + i * b->k, b->target[own], b->target[!own], b->k, &rr, &vr, &vv);
+        loo[!own] = maha_downdated(vv, vr, rr, c);
+        loo[own]  = N < 2 ? (double)INFINITY : maha_downdated(grow * grow * rr, grow * rr, rr, c);
+        if (j->heads == 1)
+            loo[1] = loo[0];
+    }
 }
 
 static asd_status leave_out_row(const maha_state *s, const asd_basis *held_out, double rho,
                                 const asd_train_rows *train, const asd_clip_rows *x, double *loo)
 {
-    int64_t k = held_out->k, n = train->n;
-    double *y = malloc((size_t)(n * k) * sizeof *y);
+    double *y = malloc((size_t)(train->n * held_out->k) * sizeof *y);
     if (!y)
-        return ASD_FAIL(ASD_E_OOM, "no memory for %lld projections", (long long)n);
-    asd_basis_project(held_out, x->x, n, y);
-    for (int64_t i = 0; i < n; ++i) {
-        int     own  = s->heads == 2 && train->is_target[i];
-        int64_t N    = own_rows(held_out, train->is_target[i]);
-        double  grow = N > 1 ? (double)N / (double)(N - 1) : 0;
-        double  c    = n > 1 ? (1 - rho) * grow / (double)(n - 1) : 0;
-        for (int h = 0; h < s->heads; ++h)
-            loo[2 * i + h] = h == own && N < 2 ? (double)INFINITY
-                                               : downdated(held_out, y + i * k, h, own, grow, c);
-        if (s->heads == 1)
-            loo[2 * i + 1] = loo[2 * i];
-    }
+        return ASD_FAIL(ASD_E_OOM, "no memory for %lld projections", (long long)train->n);
+    asd_basis_project(held_out, x->x, train->n, y);
+    left_out_job j = {held_out, s->heads, rho, train->n, train->is_target, y, loo};
+    asd_par_ranges(train->n, CHUNK, left_out_chunk, &j);
     free(y);
     return ASD_OK;
 }

@@ -1,33 +1,81 @@
-/* panels.c - products in double whose rows know nothing of each other. See basis.h.
+/* panels.c - products and triangular solves in double whose rows know nothing of each other. See
+ * basis.h.
  *
- * Four rows of x against eight columns: 32 sums in vector registers, over D in order. On AVX2 that
- * is 8 multiplications and 8 additions for 2 loads of the panel and 4 broadcasts.
+ *   y(r, c) = sum over pieces of 256 of d, in order, of (sum over d of the piece, in order)
+ *
+ * One chain of fused multiply-adds a piece, whatever the rows and columns beside it. A tile is 6
+ * rows of x by a panel of 8 columns: 12 sums in registers of AVX2, 12 products for 2 loads of the
+ * panel and 6 broadcasts, enough chains to hide the latency of 4 cycles at two products a cycle. A
+ * piece of a panel is 16 KB and stays in the first cache while the rows of a chunk, packed tile by
+ * tile, pass it from the second. (Processors without FMA multiply and then add, and have other
+ * bits.)
+ *
+ * y L' = x is solved in the same way, eight columns at a time from the left: what those before
+ * contribute is a product, what is left is multiplied by the inverse of the 8 x 8 block on the
+ * diagonal. As much arithmetic as a product with the inverse of L, which then need not be made.
  */
 #include "detect/basis.h"
 
 #include "base/arena.h"
 #include "base/par.h"
-#include "kernels/cpu.h" /* ASD_SIMD */
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 4, COLUMNS = 8, MAX_CHUNK = 128 };
-enum { CHUNK_NUMBERS = 65536 }; /* of a thread's rows */
-_Static_assert(CHUNK_NUMBERS >= ROWS * ASD_MAX_COLUMNS, "four rows of any width fit");
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
-typedef double quad __attribute__((vector_size(4 * sizeof(double)), aligned(32)));
+enum { ROWS = ASD_PANEL_ROWS, COLUMNS = 8, DEPTH = 256, MOST_ROWS = 8 * ROWS };
+enum { CHUNK_NUMBERS = 65536 }; /* of a thread's rows */
+_Static_assert(CHUNK_NUMBERS >= ROWS * ASD_MAX_COLUMNS, "a tile of any width fits");
+
+static asd_status allocate(asd_panels *p, int64_t D, int64_t k, int64_t numbers)
+{
+    ASD_ASSERT(D <= ASD_MAX_COLUMNS);
+    *p = (asd_panels){.D = D, .k = k, .a = asd_calloc_aligned((size_t)numbers, sizeof(double))};
+    return p->a ? ASD_OK
+                : ASD_FAIL(ASD_E_OOM, "no memory for a matrix of %lld x %lld", (long long)D,
+                           (long long)k);
+}
 
 asd_status asd_panels_new(asd_panels *p, int64_t D, int64_t k)
 {
-    int64_t n = (k + COLUMNS - 1) / COLUMNS;
-    ASD_ASSERT(D <= ASD_MAX_COLUMNS);
-    p->D = D;
-    p->k = k;
-    p->a = asd_calloc_aligned((size_t)(n * D * COLUMNS), sizeof(double));
-    if (!p->a)
-        return ASD_FAIL(ASD_E_OOM, "no memory for a matrix of %lld x %lld", (long long)D,
-                        (long long)k);
+    return allocate(p, D, k, (k + COLUMNS - 1) / COLUMNS * D * COLUMNS);
+}
+
+/* First number of the panel that begins with column c. That of a factor ends with its block on the
+ * diagonal. */
+static double *panel_of(const asd_panels *p, int64_t c)
+{
+    return p->a + (p->solves ? c * (c + COLUMNS) / 2 : c * p->D);
+}
+
+/* The inverse of the width x width lower triangle at l, column-major, ld: row f in column f of
+ * to: (COLUMNS, COLUMNS). */
+static void invert_block(const double *l, int64_t ld, int64_t width, double *to)
+{
+    for (int64_t e = 0; e < width; ++e)
+        for (int64_t f = e; f < width; ++f) {
+            double sum = f == e;
+            for (int64_t i = e; i < f; ++i)
+                sum -= l[i * ld + f] * to[e * COLUMNS + i];
+            to[e * COLUMNS + f] = sum / l[f * ld + f];
+        }
+}
+
+asd_status asd_panels_factor(asd_panels *p, int64_t D, const double *l)
+{
+    int64_t end = (D + COLUMNS - 1) / COLUMNS * COLUMNS;
+    ASD_TRY(allocate(p, D, D, end * (end + COLUMNS) / 2));
+    p->solves = 1;
+    for (int64_t c = 0; c < D; c += COLUMNS) {
+        int64_t width = D - c < COLUMNS ? D - c : COLUMNS;
+        double *panel = panel_of(p, c);
+        for (int64_t d = 0; d < c; ++d)
+            memcpy(panel + d * COLUMNS, l + d * D + c, (size_t)width * sizeof *panel);
+        invert_block(l + c * D + c, D, width, panel + c * COLUMNS);
+    }
     return ASD_OK;
 }
 
@@ -37,25 +85,76 @@ void asd_panels_clear(asd_panels *p)
     memset(p, 0, sizeof *p);
 }
 
-/* x: (ROWS, D); out: (ROWS, COLUMNS). Two vectors of four a row: gcc keeps wider ones in memory. */
-ASD_SIMD static void multiply_panel(const double *x, int64_t D, const double *panel, double *out)
+/* --- tiles --- */
+
+static void tile_plain(int64_t depth, const double *x, const double *panel, int add, double *out)
 {
-    const quad   *a  = (const quad *)panel;
-    const double *x1 = x + D, *x2 = x + 2 * D, *x3 = x + 3 * D;
-    quad          s[2 * ROWS] = {{0}};
-    for (int64_t d = 0; d < D; ++d) {
-        quad left = a[2 * d], right = a[2 * d + 1];
-        s[0] += x[d] * left;
-        s[1] += x[d] * right;
-        s[2] += x1[d] * left;
-        s[3] += x1[d] * right;
-        s[4] += x2[d] * left;
-        s[5] += x2[d] * right;
-        s[6] += x3[d] * left;
-        s[7] += x3[d] * right;
-    }
-    memcpy(out, s, sizeof s);
+    double sum[ROWS * COLUMNS] = {0};
+    for (int64_t d = 0; d < depth; ++d)
+        for (int r = 0; r < ROWS; ++r)
+            for (int c = 0; c < COLUMNS; ++c)
+                sum[r * COLUMNS + c] += x[d * ROWS + r] * panel[d * COLUMNS + c];
+    for (int i = 0; i < ROWS * COLUMNS; ++i)
+        out[i] = add ? out[i] + sum[i] : sum[i];
 }
+
+#if defined(__x86_64__)
+/* Rows by name, not in an array: gcc keeps arrays of vectors in memory. */
+#define SIX(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+#define START(r) __m256d left##r = _mm256_setzero_pd(), right##r = left##r;
+#define STEP(r)                                                                                    \
+    {                                                                                              \
+        __m256d v = _mm256_broadcast_sd(x + r);                                                    \
+        left##r   = _mm256_fmadd_pd(v, a, left##r);                                                \
+        right##r  = _mm256_fmadd_pd(v, b, right##r);                                               \
+    }
+#define END(r)                                                                                     \
+    if (add) {                                                                                     \
+        left##r  = _mm256_add_pd(_mm256_loadu_pd(out + r * COLUMNS), left##r);                     \
+        right##r = _mm256_add_pd(_mm256_loadu_pd(out + r * COLUMNS + 4), right##r);                \
+    }                                                                                              \
+    _mm256_storeu_pd(out + r * COLUMNS, left##r);                                                  \
+    _mm256_storeu_pd(out + r * COLUMNS + 4, right##r);
+
+__attribute__((target("avx2,fma"))) static void tile_avx2(int64_t depth, const double *x,
+                                                          const double *panel, int add, double *out)
+{
+    SIX(START)
+    for (int64_t d = 0; d < depth; ++d, x += ROWS, panel += COLUMNS) {
+        __m256d a = _mm256_loadu_pd(panel), b = _mm256_loadu_pd(panel + 4);
+        SIX(STEP)
+    }
+    SIX(END)
+}
+#undef SIX
+#undef START
+#undef STEP
+#undef END
+
+const asd_panel_tile asd_panel_tile_all[] = {tile_avx2, tile_plain, NULL};
+
+int asd_panel_tile_runs(asd_panel_tile tile)
+{
+    return tile == tile_plain || (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
+}
+#else
+const asd_panel_tile asd_panel_tile_all[] = {tile_plain, NULL};
+
+int asd_panel_tile_runs(asd_panel_tile tile)
+{
+    return tile == tile_plain;
+}
+#endif
+
+static asd_panel_tile tile_best(void)
+{
+    const asd_panel_tile *t = asd_panel_tile_all;
+    while (!asd_panel_tile_runs(*t))
+        ++t;
+    return *t;
+}
+
+/* --- products --- */
 
 typedef struct multiply_job {
     const asd_panels *p;
@@ -63,71 +162,100 @@ typedef struct multiply_job {
     const double     *wide, *centre;
     int64_t           n;
     double           *y;
+    asd_panel_tile    tile;
 } multiply_job;
 
-/* Rows [at, at + ROWS) in double, centred; zeros behind the last one. */
-static void load_rows(const multiply_job *j, int64_t at, double *rows)
+/* Row `at` + i of x in double, centred, becomes column i of the packed tile; zeros behind the last
+ * row. */
+static void pack_row(const multiply_job *j, int64_t at, int64_t i, double *to)
 {
-    int64_t D = j->p->D, n = j->n - at < ROWS ? j->n - at : ROWS;
-    if (j->wide) {
-        memcpy(rows, j->wide + at * D, (size_t)(n * D) * sizeof *rows);
+    int64_t D = j->p->D;
+    to += i / ROWS * ROWS * D + i % ROWS;
+    if (at + i >= j->n) {
+        for (int64_t d = 0; d < D; ++d)
+            to[d * ROWS] = 0;
+    } else if (j->wide) {
+        for (int64_t d = 0; d < D; ++d)
+            to[d * ROWS] = j->wide[(at + i) * D + d];
     } else {
-        for (int64_t i = 0; i < n; ++i)
-            for (int64_t d = 0; d < D; ++d)
-                rows[i * D + d] = (double)j->x[(at + i) * D + d] - (j->centre ? j->centre[d] : 0);
+        const float *x = j->x + (at + i) * D;
+        for (int64_t d = 0; d < D; ++d)
+            to[d * ROWS] = (double)x[d] - (j->centre ? j->centre[d] : 0);
     }
-    memset(rows + n * D, 0, (size_t)((ROWS - n) * D) * sizeof *rows);
 }
 
-/* Rows [at, at + n) of y, n <= chunk rows, from their loaded form: each panel is fetched once for
- * all of them. */
-static void multiply_rows(const multiply_job *j, int64_t at, int64_t n, const double *rows)
+/* out: (tiles, ROWS, COLUMNS), tile by tile x[from ..] times the panel's rows [from, from + depth)
+ */
+static void multiply_panel(const multiply_job *j, int64_t tiles, const double *x, int64_t from,
+                           int64_t depth, const double *panel, double *out)
 {
-    int64_t D = j->p->D, k = j->p->k;
-    double  out[ROWS * COLUMNS];
-    for (int64_t c = 0; c < k; c += COLUMNS) {
-        int64_t width = k - c < COLUMNS ? k - c : COLUMNS;
-        for (int64_t r = 0; r < n; r += ROWS) {
-            multiply_panel(rows + r * D, D, j->p->a + c * D, out);
-            for (int64_t i = 0; i < ROWS && r + i < n; ++i)
-                memcpy(j->y + (at + r + i) * k + c, out + i * COLUMNS, (size_t)width * sizeof *out);
+    int64_t D = j->p->D, size = ROWS * COLUMNS;
+    if (!depth)
+        memset(out, 0, (size_t)(tiles * size) * sizeof *out);
+    for (int64_t d = 0; d < depth; d += DEPTH)
+        for (int64_t t = 0; t < tiles; ++t)
+            j->tile(depth - d < DEPTH ? depth - d : DEPTH, x + (t * D + from + d) * ROWS,
+                    panel + (from + d) * COLUMNS, d > 0, out + t * size);
+}
+
+/* Columns [c, c + width) of the tiles' x: less out, or out itself. */
+static void subtract(int64_t D, int64_t tiles, int64_t c, int64_t width, const double *out,
+                     double *x)
+{
+    for (int64_t t = 0; t < tiles; ++t)
+        for (int64_t w = 0; w < width; ++w)
+            for (int64_t r = 0; r < ROWS; ++r)
+                x[(t * D + c + w) * ROWS + r] -= out[(t * ROWS + r) * COLUMNS + w];
+}
+
+static void replace(int64_t D, int64_t tiles, int64_t c, int64_t width, const double *out,
+                    double *x)
+{
+    for (int64_t t = 0; t < tiles; ++t)
+        for (int64_t w = 0; w < width; ++w)
+            for (int64_t r = 0; r < ROWS; ++r)
+                x[(t * D + c + w) * ROWS + r] = out[(t * ROWS + r) * COLUMNS + w];
+}
+
+static void multiply_chunk(void *ctx, int64_t at, int64_t n)
+{
+    const multiply_job *j     = ctx;
+    const asd_panels   *p     = j->p;
+    int64_t             tiles = (n + ROWS - 1) / ROWS;
+    double              x[CHUNK_NUMBERS], out[MOST_ROWS * COLUMNS];
+    for (int64_t i = 0; i < tiles * ROWS; ++i)
+        pack_row(j, at, i, x);
+    for (int64_t c = 0; c < p->k; c += COLUMNS) {
+        int64_t       width = p->k - c < COLUMNS ? p->k - c : COLUMNS;
+        const double *panel = panel_of(p, c);
+        if (p->solves) {
+            multiply_panel(j, tiles, x, 0, c, panel, out);
+            subtract(p->D, tiles, c, width, out, x);
+            multiply_panel(j, tiles, x, c, width, panel, out);
+            replace(p->D, tiles, c, width, out, x);
+        } else {
+            multiply_panel(j, tiles, x, 0, p->D, panel, out);
         }
+        for (int64_t i = 0; i < n; ++i)
+            memcpy(j->y + (at + i) * p->k + c, out + i * COLUMNS, (size_t)width * sizeof *out);
     }
 }
 
 /* Rows that one thread takes at a time: what half a megabyte of cache holds, by the width alone. */
-static int64_t chunk_rows(int64_t D)
+static void multiply(multiply_job j)
 {
-    int64_t n = CHUNK_NUMBERS / D / ROWS * ROWS;
-    return n < ROWS ? ROWS : n > MAX_CHUNK ? MAX_CHUNK : n;
-}
-
-static void multiply_chunk(void *ctx, int64_t chunk)
-{
-    const multiply_job *j = ctx;
-    double              rows[CHUNK_NUMBERS];
-    int64_t             size = chunk_rows(j->p->D), at = chunk * size;
-    int64_t             n = j->n - at < size ? j->n - at : size;
-    for (int64_t r = 0; r < n; r += ROWS)
-        load_rows(j, at + r, rows + r * j->p->D);
-    multiply_rows(j, at, n, rows);
-}
-
-static void multiply(const multiply_job *j)
-{
-    int64_t size = chunk_rows(j->p->D);
-    asd_par_for((j->n + size - 1) / size, multiply_chunk, (void *)j);
+    int64_t rows = CHUNK_NUMBERS / j.p->D / ROWS * ROWS;
+    j.tile       = tile_best();
+    asd_par_ranges(j.n, rows < MOST_ROWS ? rows : MOST_ROWS, multiply_chunk, &j);
 }
 
 void asd_panels_multiply(const asd_panels *p, const float *x, int64_t n, const double *centre,
                          double *y)
 {
-    multiply_job j = {.p = p, .x = x, .centre = centre, .n = n, .y = y};
-    multiply(&j);
+    multiply((multiply_job){.p = p, .x = x, .centre = centre, .n = n, .y = y});
 }
 
 void asd_panels_multiply_d(const asd_panels *p, const double *x, int64_t n, double *y)
 {
-    multiply_job j = {.p = p, .wide = x, .n = n, .y = y};
-    multiply(&j);
+    multiply((multiply_job){.p = p, .wide = x, .n = n, .y = y});
 }
