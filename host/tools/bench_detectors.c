@@ -335,8 +335,9 @@ static asd_status compare_scores(const rig *r, const char *name, double *worst)
 
 /* --- a line --- */
 
-static void print_line(const rig *r, const char *name, const bench_spread *ours, const json_t *peer,
-                       double worst)
+/* scored: what is timed includes the scores of the test clips; the fit alone does not. */
+static void print_line(const rig *r, const char *name, int scored, const bench_spread *ours,
+                       const json_t *peer, double worst)
 {
     const detectors_args *a = r->args;
     double theirs = json_number_value(json_object_get(peer, "median_s")) * (double)a->machines;
@@ -344,8 +345,12 @@ static void print_line(const rig *r, const char *name, const bench_spread *ours,
         printf("%-16s ", name);
         if (a->machines > 1)
             printf("%lld machines, ", (long long)a->machines);
-        printf("%lld x %lld, %lld scored   %8.2f ms", (long long)a->rows, (long long)a->columns,
-               (long long)a->tests, 1e3 * ours->median);
+        printf("%lld x %lld, ", (long long)a->rows, (long long)a->columns);
+        if (scored)
+            printf("%lld scored", (long long)a->tests);
+        else
+            printf("fit alone");
+        printf("   %8.2f ms", 1e3 * ours->median);
         if (peer)
             printf("   %s %.2f ms   x %.2f   scores within %.0e",
                    json_string_value(json_object_get(peer, "peer")), 1e3 * theirs,
@@ -386,7 +391,7 @@ static asd_status bench_case(rig *r, int c)
     }
     if (!st) {
         bench_spread ours = bench_spread_of(r->time, r->n);
-        print_line(r, cases[c].name, &ours, peer, worst);
+        print_line(r, cases[c].name, 1, &ours, peer, worst);
     }
     json_decref(peer);
     return st;
@@ -449,7 +454,7 @@ static asd_status bench_fit(rig *r)
         st = time_ours(r, fit_once, &j, r->args->seconds);
     if (!st) {
         bench_spread ours = bench_spread_of(r->time, r->n);
-        print_line(r, "mahalanobis fit", &ours, NULL, 0);
+        print_line(r, "mahalanobis fit", 0, &ours, NULL, 0);
     }
     asd_device_blocks_clear(&b);
     return st;
