@@ -58,6 +58,9 @@ for system in kist-ulicp kist-ulicpds kist-ulicpd; do
     lines 4 '^(names|labels|order|alone) +pass '
     check "$system: the audit cleans up" test ! -e "$work/$system/audit"
 done
+mkdir "$work/kist-ulicpd/scores/earlier"
+run 0 asd-eval score "$src/recipes/kist-ulicpd.yaml" --smoke --data "$work/data" --run "$work/kist-ulicpd"
+says err "kist-ulicpd/scores: earlier: scores of before"
 run 0 asd-eval compare "$work/kist-ulicp/scores/fused" "$work/kist-ulicpds/scores/fused" --auc same-domain --bootstrap 50 --json
 says out '"schema": "asd.compare/1"'
 

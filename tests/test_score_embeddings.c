@@ -55,11 +55,13 @@ static void material_of(const char *stream, char *out, size_t size)
         snprintf(out, size, "{\"features\":\"%s\",\"length\":\"whole\",\"rate_hz\":16000}",
                  ASD_LEVEL_VERSION);
     else
-        snprintf(out, size,
-                 "{\"channel\":{\"kind\":\"%s\"},\"encoder\":{\"kind\":\"beats\","
-                 "\"weights\":\"ab\"},\"layer\":%d,\"length\":\"whole\",\"pool\":\"%s\"}",
-                 strstr(stream, "far") ? "far" : "near", strstr(stream, "5") ? 5 : 12,
-                 strstr(stream, "time") ? "time" : "mean");
+        snprintf(
+            out, size,
+            "{\"channel\":{\"kind\":\"%s\"},\"encoder\":{\"key\":\"encoder=beats depth=12 dim=9\","
+            "\"kind\":\"beats\",\"weights\":\"ab\"},\"layer\":%d,\"length\":\"whole\",\"pool\":\"%"
+            "s\"}",
+            strstr(stream, "far") ? "far" : "near", strstr(stream, "5") ? 5 : 12,
+            strstr(stream, "time") ? "time" : "mean");
 }
 
 static const char *const machine_names[MACHINES] = {"fan", "pump"};
@@ -282,6 +284,17 @@ static void test_refused(void **state)
                  "made with length \"whole\", stream near of the recipe says \"first 10 s\"");
     assert_fails(run(root, "embed.streams=[\"near = beats(layer=4)\"]", NULL, NULL), ASD_E_CONFIG,
                  "no stream \"far\"");
+    assert_fails(
+        run(root,
+            "embed.streams=[near = beats(), near5 = beats(), \"far = beats(channel=far)\", "
+            "\"near_time = beats(pool=time)\", "
+            "\"far_time = beats(channel=far, pool=time)\", level = level()]",
+            NULL, NULL),
+        ASD_E_DATA, "near5.h5: made with layer 5, stream near5 of the recipe says 12");
+    char *pooled[] = {(char *)"score.detectors=[c = near | change_point]",
+                      (char *)"score.fusion=[]"};
+    assert_fails(run_on("cpu", root, pooled, 2, NULL, NULL, NULL), ASD_E_DATA,
+                 "change_point takes rows in time, stream near has one vector a clip");
     assert_fails(run(root, "embed.streams+=[near = beats()]", NULL, NULL), ASD_E_CONFIG, "near");
     static const struct {
         const char *stream, *message;

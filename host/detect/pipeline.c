@@ -307,6 +307,14 @@ static asd_status check_train(const asd_pipeline *p, const asd_train_rows *train
                 ASD_E_DATA,
                 "%s: %s takes one row a clip, stream %s has %lld; want a pooled embedding", where,
                 p->step[i].detector->name, p->stream[0], (long long)train->stream[0].rows);
+    const asd_detector *last = p->step[p->n_steps - 1].detector;
+    for (int i = 0; i < p->n_streams && last->many_rows; ++i)
+        if (!train->stream[i].length)
+            return ASD_FAIL(ASD_E_DATA,
+                            "%s: %s takes rows in time, stream %s has one vector a %s; "
+                            "want pool=time",
+                            where, last->name, p->stream[i],
+                            train->stream[i].rows == 1 ? "clip" : "layer");
     return check_rows(p, train->stream, train->clip, what);
 }
 

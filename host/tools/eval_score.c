@@ -3,6 +3,7 @@
  */
 #include "tools/eval_cmds.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/stop.h"
 #include "detect/detector.h"
@@ -60,6 +61,33 @@ static void print_folders(const json_t *result)
     }
 }
 
+/* Folders of other detectors, which `asd-eval omega RUN` and `report` would show beside these. */
+static asd_status warn_of_others(const json_t *result, const char *folder)
+{
+    asd_names names;
+    char      path[PATH_MAX], list[512] = "";
+    size_t    used = 0;
+    ASD_TRY(asd_list_folder(folder, &names));
+    for (int64_t i = 0; i < names.n; ++i) {
+        size_t k = 0;
+        if (asd_path(path, "%s/%s", folder, names.name[i]) || !asd_is_folder(path))
+            continue;
+        while (
+            k < json_array_size(result) &&
+            strcmp(path, json_string_value(json_object_get(json_array_get(result, k), "folder"))))
+            ++k;
+        if (k == json_array_size(result) && used < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%.60s", used ? ", " : "",
+                                     names.name[i]);
+    }
+    asd_names_free(&names);
+    if (*list)
+        asd_warn("%s: %s: scores of before, not made now; remove them if they are of another "
+                 "configuration",
+                 folder, list);
+    return ASD_OK;
+}
+
 static asd_status score(const score_args *args, const asd_recipe *recipe, const asd_device *device)
 {
     char       folder[PATH_MAX] = "", run[PATH_MAX];
@@ -69,6 +97,8 @@ static asd_status score(const score_args *args, const asd_recipe *recipe, const 
     asd_status st   = asd_run_folder(args->recipe.run, recipe, run);
     if (!st)
         st = score_recipe(recipe, &from, &out, &used, folder);
+    if (!st && !args->clip)
+        st = warn_of_others(out.result, folder);
     if (!st && args->json) {
         json_t *root = json_pack("{s:s, s:s, s:O, s:O}", "schema", "asd.score/1", "run", run,
                                  "device", used, "scores", out.result);

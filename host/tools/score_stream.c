@@ -14,8 +14,17 @@ static const char *kind_of(const char *encoder, int *tiny)
     return encoder + (*tiny ? 5 : 0);
 }
 
+/* The encoder's depth, which layer=last means. 0: its key does not say. */
+static int depth_of(const json_t *encoder)
+{
+    const char *key = json_string_value(json_object_get(encoder, "key"));
+    const char *depth =
+        key ? strstr(key, " depth=") : NULL; /* keep in step with models/describe.c */
+    return depth ? atoi(depth + strlen(" depth=")) : 0;
+}
+
 /* What the file must have been made with, as a part of its method. NULL: no memory. */
-static json_t *wanted(const asd_embed_stream *s)
+static json_t *wanted(const asd_embed_stream *s, const json_t *encoder)
 {
     char    pool[16];
     int     tiny;
@@ -32,8 +41,10 @@ static json_t *wanted(const asd_embed_stream *s)
                             : json_sprintf("first %d s", ASD_FIRST_SECONDS));
     if (s->how.layer == ASD_LAYER_ALL)
         json_object_set_new(o, "layer", json_string("all"));
-    else if (s->how.layer != ASD_LAYER_LAST)
-        json_object_set_new(o, "layer", json_integer(s->how.layer));
+    else
+        json_object_set_new(
+            o, "layer",
+            json_integer(s->how.layer == ASD_LAYER_LAST ? depth_of(encoder) : s->how.layer));
     return o;
 }
 
@@ -52,8 +63,8 @@ static asd_status differs(const asd_embed_stream *s, const char *path, const cha
 
 asd_status score_check_stream(const asd_embed_stream *s, const char *path, const char *material)
 {
-    json_t     *o = json_loads(material, JSON_REJECT_DUPLICATES, NULL), *want = wanted(s), *value;
-    json_t     *encoder = json_object_get(o, "encoder");
+    json_t     *o       = json_loads(material, JSON_REJECT_DUPLICATES, NULL), *value;
+    json_t     *encoder = json_object_get(o, "encoder"), *want = wanted(s, encoder);
     const char *key, *weights = json_string_value(json_object_get(encoder, "weights"));
     int         tiny;
     asd_status  st = ASD_OK;
