@@ -55,6 +55,24 @@ static void test_mapped(void **state)
     asd_params_clear(&p);
 }
 
+/* A value larger than any memory: nobody makes room for it. */
+static void test_no_room(void **state)
+{
+    (void)state;
+    asd_params  p;
+    const float x[1] = {7};
+    int         k;
+    three(&p);
+    for (int trainable = 0; trainable < 2; ++trainable) {
+        assert_ok(asd_params_need(&p, trainable ? "large" : "large state",
+                                  ASD_SHAPE2(1 << 24, 1 << 24), ASD_INIT_ZERO, 0, trainable, &k));
+        asd_params_map(&p, k, x);
+    }
+    assert_ok(asd_params_alloc(&p, 0));
+    assert_ptr_equal(asd_params_peek(&p, k), x);
+    asd_params_clear(&p);
+}
+
 /* What is trained must be the store's; what is frozen beside it need not (adapters). */
 static void test_mapped_training(void **state)
 {
@@ -98,6 +116,7 @@ static void test_keeps_mapping(void **state)
 
 static const struct CMUnitTest cases[] = {
     ASD_CASE("nn/params/mapped", test_mapped),
+    ASD_CASE("nn/params/mapped-takes-no-room", test_no_room),
     ASD_CASE("nn/params/mapped-in-training", test_mapped_training),
     ASD_CASE("nn/params/keeps-a-mapping", test_keeps_mapping),
 };
