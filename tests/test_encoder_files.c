@@ -70,7 +70,10 @@ static void test_refused(void **state)
          "init_bn.1.running_var is [63], want [64]"},
         {{"dasheng", WW_ZIP, "model", as_is, 0, NULL, NULL, 0, 0},
          "beats",
-         "no tensor is called post_extract_proj.weight"},
+         "a checkpoint of dasheng, want one of beats"},
+        {{"beats", WW_ZIP, "model", as_is, 0, "encoder.layers.1.fc1.weight", NULL, 0, 0},
+         NULL,
+         "does not fit beats: 1 missing: encoder.layers.1.fc1.weight"},
         {{"dasheng", WW_ZIP, "model", as_is, 0, "time_pos_embed", NULL, 0, 0}, NULL, "none of its"},
     };
     char         path[PATH_MAX];

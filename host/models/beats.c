@@ -97,7 +97,7 @@ static asd_status beats_describe(const encoder_file *f, asd_encoder_desc *d)
     ASD_TRY(encoder_file_dim(f, "encoder.layers.0.self_attn.relative_attention_bias.weight", 1,
                              &d->heads));
     d->conv_groups = d->dim / width;
-    d->depth       = encoder_file_depth(f, "encoder.layers.", ".fc1.weight");
+    d->depth       = encoder_file_depth(f, "encoder.layers.");
     if (d->dim % width || d->dim % d->heads || d->n_mels % d->patch_f ||
         d->depth > ASD_ENCODER_MAX_DEPTH)
         return ASD_FAIL(

@@ -48,7 +48,7 @@ static asd_status dasheng_describe(const encoder_file *f, asd_encoder_desc *d)
     ASD_TRY(encoder_file_dim(f, "patch_embed.proj.weight", 3, &d->patch_t));
     ASD_TRY(encoder_file_dim(f, "time_pos_embed", 3, &d->pos_rows));
     ASD_TRY(encoder_file_dim(f, "blocks.0.mlp.fc1.weight", 0, &d->mlp));
-    d->depth        = encoder_file_depth(f, "blocks.", ".mlp.fc1.weight");
+    d->depth        = encoder_file_depth(f, "blocks.");
     d->chunk_tokens = d->pos_rows;
     /* no file says how many: 12, 16 and 24 heads in the base, 0.6B and 1.2B models */
     d->heads = d->dim == 1280 ? 16 : d->dim / 64;

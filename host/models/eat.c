@@ -81,7 +81,7 @@ static asd_status eat_describe(const encoder_file *f, asd_encoder_desc *d)
     ASD_TRY(encoder_file_dim(f, "local_encoder.proj.weight", 2, &d->patch_t));
     ASD_TRY(encoder_file_dim(f, "local_encoder.proj.weight", 3, &d->patch_f));
     ASD_TRY(encoder_file_dim(f, "blocks.0.mlp.fc1.weight", 0, &d->mlp));
-    d->depth = encoder_file_depth(f, "blocks.", ".mlp.fc1.weight");
+    d->depth = encoder_file_depth(f, "blocks.");
     d->heads =
         asd_weights_number(f->w, "cfg.model.num_heads", &heads) ? (int64_t)heads : d->dim / 64;
     if (places && places->n_dims == 3 && places->dim[1] > d->pos_rows)

@@ -110,7 +110,12 @@ asd_status asd_encoder_open(const char *kind, const char *path, asd_encoder **ou
         goto done;
     }
     ASD_GO(done, st, asd_encoder_default(kind, 0, &d));
-    const encoder_kind *k = encoder_kind_find(kind);
+    const encoder_kind *k     = encoder_kind_find(kind);
+    const char         *found = find_kind(&w);
+    if (found && strcmp(encoder_kind_find(found)->anchor, k->anchor) != 0) {
+        st = ASD_FAIL(ASD_E_DATA, "%s: a checkpoint of %s, want one of %s", path, found, kind);
+        goto done;
+    }
     ASD_GO(done, st, encoder_file_open(&w, k, &f));
     ASD_GO(done, st, k->describe(&f, &d));
     ASD_GO(done, st, encoder_check_claims(&f, &d));

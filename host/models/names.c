@@ -102,12 +102,20 @@ asd_status encoder_file_dim(const encoder_file *f, const char *core, int axis, i
     return ASD_OK;
 }
 
-int encoder_file_depth(const encoder_file *f, const char *before, const char *behind)
+int encoder_file_depth(const encoder_file *f, const char *before)
 {
-    char name[96];
-    for (int depth = 0;; ++depth) {
-        snprintf(name, sizeof name, "%s%d%s", before, depth, behind);
-        if (!encoder_file_find(f, name))
-            return depth;
+    size_t length = strlen(before);
+    int    depth  = 0;
+    for (int64_t i = 0; i < f->w->n; ++i) {
+        if (!f->core[i] || strncmp(f->core[i], before, length) != 0)
+            continue;
+        const char *digits = f->core[i] + length;
+        size_t      n      = strspn(digits, "0123456789");
+        if (!n || digits[n] != '.')
+            continue;
+        long block = strtol(digits, NULL, 10);
+        block      = block < ASD_ENCODER_MAX_DEPTH ? block : ASD_ENCODER_MAX_DEPTH;
+        depth      = (int)block >= depth ? (int)block + 1 : depth;
     }
+    return depth;
 }

@@ -75,8 +75,9 @@ const encoder_kind *encoder_kind_find(const char *name); /* NULL if unknown */
 
 /* Size of a file's tensor along an axis, for describe(). ASD_E_DATA when it is not there. */
 asd_status encoder_file_dim(const encoder_file *f, const char *core, int axis, int64_t *out);
-/* How many i = 0, 1, .. there are with a tensor BEFORE i BEHIND. */
-int encoder_file_depth(const encoder_file *f, const char *before, const char *behind);
+/* One more than the largest i of a tensor "BEFORE<i>...", so that what blocks on the way lack is
+ * missing by its name; at most ASD_ENCODER_MAX_DEPTH + 1. */
+int encoder_file_depth(const encoder_file *f, const char *before);
 
 /* --- the encoder --- */
 
