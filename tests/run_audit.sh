@@ -39,6 +39,7 @@ run 0 asd-train "$work/tiny.yaml" --data "$work/data" --run "$work/ae"
 run 0 asd-eval score "$work/tiny.yaml" --data "$work/data" --run "$work/ae"
 find "$work/ae" -type f | LC_ALL=C sort | xargs md5sum >"$work/before"
 run 0 asd-eval audit "$work/tiny.yaml" --data "$work/data" --run "$work/ae" --alone 2
+[ "$(grep -c "on the CPU:" "$work/err")" -le 1 ] || bad "audit: says more than once why the CPU computes"
 all_pass
 find "$work/ae" -type f | LC_ALL=C sort | xargs md5sum >"$work/after"
 if cmp -s "$work/before" "$work/after"; then ok; else bad "the audit left or changed files in the run"; fi

@@ -21,6 +21,7 @@
 #include "base/stop.h"
 #include "score/scores.h"
 #include "tools/audit_set.h"
+#include "tools/open_device.h"
 #include "tools/score_recipe.h"
 #include "tools/train_run.h"
 
@@ -408,6 +409,8 @@ int eval_audit_main(int argc, char **argv)
     asd_common_apply(&args.recipe.common, "asd-eval");
     if (!st && !exit_now)
         st = asd_recipe_from_args(&args.recipe, operands.v[0], &recipe, &device, &exit_now);
+    if (!st && !exit_now)
+        st = asd_device_settle(&args.recipe.device, &device);
     if (!st && !exit_now)
         st = asd_stop_install();
     if (!st && !exit_now)
