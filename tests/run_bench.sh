@@ -102,8 +102,10 @@ says err missing.jsonl
 small=(--device cpu --alone --batch 2 --seconds 0.5 --calls 2)
 run 0 encoder --encoder tiny_dasheng "${small[@]}"
 says out 'clips/s'
+says out 'the peak of these threads'
 run 0 encoder --encoder tiny_beats "${small[@]}" --json -o "$work/encoder.json"
 says out '"schema":"asd.bench-encoder/1"'
+grep -Eq '"peak_gflop_per_s":[0-9.e+]+,"peak_by":"[a-z].*","of_peak":0\.[0-9]' "$work/out" || bad "encoder: no share of the peak"
 cmp -s "$work/out" "$work/encoder.json" || bad "encoder: -o has another line than --json"
 run 0 encoder --encoder tiny_eat "${small[@]}" --precision bf16
 says out 'bf16'

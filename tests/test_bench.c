@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "cuda/gpu.h"
 #include "tools/bench.h"
+#include "tools/bench_peak.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -383,6 +384,29 @@ static void test_clock(void **state)
     bench_device_close(&d);
 }
 
+/* Twelve chains from 1 + i / 8: without a step they add up to 20.25; after many each is 1, of pairs
+ * of zeros what it was. */
+static void test_peak(void **state)
+{
+    (void)state;
+    int ran = 0;
+    for (const bench_chains *const *c = bench_chains_all; *c; ++c) {
+        if (!bench_chains_run(*c))
+            continue;
+        assert_near((double)(*c)->run(0), 20.25, 0);
+        assert_near((double)(*c)->run(200), (*c)->bf16 ? 20.25 : 12, 1e-5);
+        assert_true((*c)->flops % 24 == 0);
+        ++ran;
+    }
+    assert_true(ran > 0);
+    for (int bf16 = 0; bf16 < 2; ++bf16) {
+        const char *by   = NULL;
+        double      peak = bench_peak(bf16, 1e-3, &by);
+        assert_true(peak > 1e8 && peak < 1e15);
+        assert_true(strstr(by, "fp32") || (bf16 && strstr(by, "bf16")));
+    }
+}
+
 /* --- peer --- */
 
 static bench_peer *fake_peer(bench_device *d, const char *script, char *why, size_t size)
@@ -438,6 +462,7 @@ static void test_peer(void **state)
 }
 
 static const struct CMUnitTest cases[] = {
+    ASD_CASE("bench/peak/chains", test_peak),
     ASD_CASE("bench/check/wrong-is-not-timed", test_wrong_is_not_timed),
     ASD_CASE("bench/check/right-passes", test_right_passes),
     ASD_CASE("bench/check/right-passes-cuda", test_right_passes_cuda),

@@ -1,11 +1,11 @@
 /* bench_cpu.c - the CPU as a device to measure: clock, caches, ceilings. Also what is common to
  * all devices: choosing one, medians.
  *
- * Ceilings. Compute: an fp32 product of 1536 x 1536 matrices through asd_gemm, the same code that
- * ops use, at the threads in use. Bandwidth: a copy far larger than the caches, reads and writes
- * counted once each; the better of two forms, small chunks and one piece a thread (which lets
- * memcpy bypass the caches). Both are the best of their repetitions: a ceiling is what the machine
- * can do, not what it does on average.
+ * Ceilings. Compute: fused multiply-adds in registers (bench_peak.c), at the threads in use; not a
+ * product of ours, whose own losses would then count for nothing. Bandwidth: a copy far larger than
+ * the caches, reads and writes counted once each; the better of two forms, small chunks and one
+ * piece a thread (which lets memcpy bypass the caches). Both are the best of their repetitions: a
+ * ceiling is what the machine can do, not what it does on average.
  */
 #include "tools/bench.h"
 
@@ -13,8 +13,7 @@
 #include "base/device.h"
 #include "base/log.h"
 #include "base/par.h"
-#include "base/rng.h"
-#include "kernels/cpu.h"
+#include "tools/bench_peak.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -120,44 +119,6 @@ static asd_status cpu_cold(bench_device *d, bench_call call, void *ctx, int n, d
 
 /* --- ceilings --- */
 
-enum { PRODUCT = 1536 };
-
-static asd_status product(void *ctx)
-{
-    asd_gemm(ctx);
-    return ASD_OK;
-}
-
-static asd_status measure_product(bench_device *d, double seconds)
-{
-    enum { N = PRODUCT * PRODUCT };
-    double  time[64];
-    int     n;
-    asd_rng r;
-    float  *m = asd_calloc_aligned(3 * (size_t)N, sizeof *m);
-    if (!m)
-        return ASD_FAIL(ASD_E_OOM, "no memory for the product that gives the ceiling");
-    asd_rng_init(&r, 1, ASD_RNG_TEST, 0, 0);
-    for (int64_t i = 0; i < 2 * (int64_t)N; ++i)
-        m[i] = (float)asd_rng_normal(&r);
-    asd_gemm_job job = {.m   = PRODUCT,
-                        .n   = PRODUCT,
-                        .k   = PRODUCT,
-                        .a   = m,
-                        .lda = PRODUCT,
-                        .b   = m + N,
-                        .ldb = PRODUCT,
-                        .y   = m + 2 * (size_t)N,
-                        .ldy = PRODUCT};
-    asd_status   st  = cpu_hot(d, product, &job, seconds, 64, time, &n);
-    if (!st) {
-        d->flops_per_s = 2.0 * PRODUCT * N / bench_spread_of(time, n).min;
-        snprintf(d->flops_by, sizeof d->flops_by, "fp32 product, %d^3", PRODUCT);
-    }
-    free(m);
-    return st;
-}
-
 typedef struct copy_job {
     char   *from, *to;
     int64_t bytes, chunk;
@@ -206,7 +167,9 @@ static asd_status measure_copy(bench_device *d, double seconds)
 
 static asd_status cpu_ceilings(bench_device *d, double seconds)
 {
-    ASD_TRY(measure_product(d, seconds));
+    const char *by;
+    d->flops_per_s = bench_peak(0, seconds, &by);
+    snprintf(d->flops_by, sizeof d->flops_by, "%s", by);
     return measure_copy(d, seconds);
 }
 

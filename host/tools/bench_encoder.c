@@ -3,8 +3,12 @@
  * Ours is timed from samples to pooled embeddings, front-end included; the peer from the features
  * that our front-end made, so it has a little less to do. Both have the same random weights, which
  * the peer reads from a file: before anything is timed their embeddings are compared.
+ *
+ * On the CPU it says which share of the peak of its threads that is: all arithmetic of the ops by
+ * their own counts, the front-end's too, over the time of a call.
  */
 #include "tools/bench.h"
+#include "tools/bench_peak.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -23,6 +27,7 @@
 #include <unistd.h>
 
 enum { MAX_CALLS = 400, SEED = 1 };
+static const double PEAK_SECONDS = 0.15;
 
 typedef struct args {
     asd_common common;
@@ -86,6 +91,8 @@ typedef struct bench {
     float            *out; /* (B, D) */
     bench_spread      ours, peer;
     double            flops, difference;
+    double            peak; /* FLOP/s of the CPU in use; 0: not measured */
+    const char       *peak_by;
     char              device[200], peer_name[128], peer_note[400];
 } bench;
 
@@ -148,12 +155,18 @@ done:
 
 static asd_status time_ours(bench *b)
 {
-    double time[MAX_CALLS];
+    double time[MAX_CALLS], before = 0;
+    if (!b->stream)
+        before = bench_peak(b->a->precision, PEAK_SECONDS, &b->peak_by);
     for (int64_t i = 0; i < b->a->calls; ++i) {
         double start = now();
         ASD_TRY(asd_plan_forward(b->plan));
         ASD_TRY(asd_plan_read(b->plan, b->y, b->out));
         time[i] = now() - start;
+    }
+    if (!b->stream) { /* on both sides of the times that it is set against */
+        double after = bench_peak(b->a->precision, PEAK_SECONDS, &b->peak_by);
+        b->peak      = fmax(before, after);
     }
     b->ours = bench_spread_of(time, (int)b->a->calls);
     return ASD_OK;
@@ -276,6 +289,11 @@ static json_t *as_json(const bench *b)
                   b->a->seconds, "calls", (json_int_t)s->n, "median_s", s->median, "p20_s", s->p20,
                   "p80_s", s->p80, "clips_per_s", (double)b->B / s->median, "gflop_per_clip",
                   1e-9 * b->flops / (double)b->B, "gflop_per_s", 1e-9 * b->flops / s->median);
+    if (o && b->peak > 0) {
+        json_object_set_new(o, "peak_gflop_per_s", json_real(1e-9 * b->peak));
+        json_object_set_new(o, "peak_by", json_string(b->peak_by));
+        json_object_set_new(o, "of_peak", json_real(b->flops / s->median / b->peak));
+    }
     if (o && b->peer.n)
         json_object_set_new(o, "peer",
                             json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "name", b->peer_name,
@@ -295,6 +313,9 @@ static void print_table(const bench *b)
     for (int i = 0; i < 2 && rows[i]->n; ++i)
         printf("%-24s %12.2f %12.2f %12.1f\n", names[i], 1e3 * rows[i]->median / (double)b->B,
                (double)b->B / rows[i]->median, 1e-9 * b->flops / rows[i]->median);
+    if (b->peak > 0)
+        printf("ours is at %.0f %% of %.1f GFLOP/s, the peak of these threads (%s)\n",
+               100 * b->flops / b->ours.median / b->peak, 1e-9 * b->peak, b->peak_by);
     if (b->peer.n)
         printf("ours is %.2f times as fast; embeddings differ by %.1e at most, relative to the "
                "largest\n",
