@@ -87,18 +87,28 @@ int shared_mark(shared_memory *m, uint32_t begin, uint32_t bytes, access how, mo
             s->write_warp  = now.warp;
             continue;
         }
-        if (s->written == ON_ITS_WAY) {
+        if (how == BULK_LAND) { /* who may touch it then: copies.cc */
+            *s = shadow{NOBODY, NOBODY, 0, 0, 0, 0, -1, WRITTEN, 0};
+            continue;
+        }
+        if (s->written == ON_ITS_WAY || s->written == BULK_ON_ITS_WAY) {
             snprintf(why, why_size,
-                     "is %s while a cp_async16 of thread %d to it is on its way: wait for it",
-                     how == READ ? "read" : "written", s->writer);
+                     "is %s while a %s of thread %d to it is on its way: wait for it",
+                     how == READ ? "read" : "written",
+                     s->written == ON_ITS_WAY ? "cp_async16" : "bulk_fetch", s->writer);
             return 0;
+        }
+        if (how == BULK) {
+            s->writer  = now.thread;
+            s->written = BULK_ON_ITS_WAY;
+            continue;
         }
         if (how != WRITE && how != COPY && s->written == UNWRITTEN) {
             snprintf(why, why_size, "is read, but nobody has written it");
             return 0;
         }
         if (how == READ) {
-            if (!before(s->write_block, s->write_warp, s->writer, now)) {
+            if (s->writer != NOBODY && !before(s->write_block, s->write_warp, s->writer, now)) {
                 snprintf(why, why_size, "is read while thread %d writes it: no barrier between",
                          s->writer);
                 return 0;

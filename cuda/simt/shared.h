@@ -10,14 +10,14 @@ namespace simt
 
 enum { MAX_ARRAYS = 64, GRANULE = 2, SHARED_LIMIT = 227 * 1024, NOBODY = -1, MANY = -2 };
 
-enum { UNWRITTEN, WRITTEN, ON_ITS_WAY /* by cp.async */ };
+enum { UNWRITTEN, WRITTEN, ON_ITS_WAY /* by cp.async */, BULK_ON_ITS_WAY };
 
 /* Of GRANULE bytes. Times are (block's barriers, warp's barriers) passed. */
 struct shadow {
-    int32_t  writer, reader; /* thread, NOBODY; readers of several warps: MANY */
+    int32_t  writer, reader; /* thread; NOBODY, or a bulk copy; readers of several warps: MANY */
     uint32_t write_block, write_warp, read_block, read_warp;
     int16_t  reader_warp; /* when several lanes of one warp have read; else -1 */
-    uint8_t  written;     /* one of the three */
+    uint8_t  written;     /* one of the four */
     uint8_t  atomic;
 };
 

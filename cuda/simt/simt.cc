@@ -8,6 +8,7 @@
  */
 #include "cuda/simt/simt.h"
 
+#include "cuda/simt/copies.h"
 #include "cuda/simt/fiber.h"
 #include "cuda/simt/gpu.h"
 #include "cuda/simt/products.h"
@@ -23,13 +24,6 @@ namespace simt
 thread_local thread_id *self;
 
 enum { SLOT_BYTES = 64, MAX_THREADS = 1024, SPINS = 100000 };
-struct copy16 { /* on its way */
-    const shared_array *a;
-    int64_t             offset;
-    int                 group;
-    unsigned char       bytes[16];
-};
-
 enum state { NEW, READY, AT_BARRIER, AT_WARP, DONE };
 
 struct site { /* of a barrier or collective in the source */
@@ -50,10 +44,8 @@ struct thread_run {
     /* the warp collective it waits in */
     unsigned      mask, gave; /* lanes asked for; lanes that came */
     unsigned char mine[SLOT_BYTES];
-    /* cp.async: not landed yet, and the groups committed so far */
-    std::vector<copy16> copies;
-    int                 groups;
-    products            wgmma;
+    thread_copies copies;
+    products      wgmma;
 };
 
 struct warp_run {
@@ -64,7 +56,8 @@ struct block_run {
     shared_memory              shared;
     std::vector<thread_run>    thread;
     std::vector<warp_run>      warp;
-    std::vector<unsigned char> got;      /* per thread: the values of 32 lanes */
+    std::vector<unsigned char> got; /* per thread: the values of 32 lanes */
+    block_copies               copies;
     uint32_t                   barriers; /* passed */
     int                        waiting, done, votes[3];
 };
@@ -166,6 +159,8 @@ void *shared_touch(const shared_array *a, int64_t offset, size_t bytes, size_t e
     shared_memory *m     = &me->block->shared;
     if (!shared_mark(m, begin, (uint32_t)bytes, how, now(), why, sizeof why))
         fail("shared array %s[%lld] %s", a->name, (long long)(offset / (int64_t)element), why);
+    if (how != BULK && !me->block->copies.gate.empty())
+        copies_touch(a, begin, (uint32_t)bytes);
     return m->bytes + begin;
 }
 
@@ -182,35 +177,35 @@ void global_align(const void *p, size_t bytes, const char *what)
         fail("global address %p is not aligned to %zu, as %s wants it", p, bytes, what);
 }
 
-/* --- cp.async: the bytes are fetched at once and land when the thread waits --- */
+/* --- asynchronous copies --- */
 
-void async_copy16(const shared_array *a, int64_t offset, const void *src, bool valid)
+static uint32_t time_of(const block_run *b, size_t warp)
 {
-    copy16 c = {a, offset, me->groups, {}};
-    shared_align(a, offset, sizeof c.bytes, "cp_async16");
-    if (valid) {
-        global_align(src, sizeof c.bytes, "cp_async16");
-        memcpy(c.bytes, src, sizeof c.bytes);
-    }
-    shared_touch(a, offset, sizeof c.bytes, 1, COPY);
-    me->copies.push_back(c);
+    return b->barriers + b->warp[warp].barriers;
 }
 
-void async_commit()
+running running_thread()
 {
-    ++me->groups;
+    block_run *b = me->block;
+    return {
+        now(),      time_of(b, (size_t)me->index / 32), (int)b->warp.size(), &b->shared, &b->copies,
+        &me->copies};
 }
 
-void async_wait(int youngest)
+void running_moved()
 {
-    std::vector<copy16> later;
-    for (const copy16 &c : me->copies) {
-        if (c.group + youngest < me->groups)
-            memcpy(shared_touch(c.a, c.offset, sizeof c.bytes, 1, LAND), c.bytes, sizeof c.bytes);
-        else
-            later.push_back(c);
-    }
-    me->copies.swap(later);
+    ++current->moves;
+}
+
+static void tell_copies(block_run *b)
+{
+    std::vector<thread_copies *> threads;
+    std::vector<uint32_t>        times;
+    for (thread_run &t : b->thread)
+        threads.push_back(&t.copies);
+    for (size_t w = 0; w < b->warp.size(); ++w)
+        times.push_back(time_of(b, w));
+    copies_barrier(&b->copies, threads, times);
 }
 
 /* --- wgmma --- */
@@ -228,6 +223,8 @@ void products_filled()
 void products_read(const shared_array *a, int64_t offset)
 {
     const shadow &s = me->block->shared.seen[(a->begin + offset) / GRANULE];
+    if (s.writer == NOBODY) /* a bulk copy */
+        return;
     if (me->block->thread[(size_t)s.writer].wgmma.filled <= s.write_block)
         fail("shared array %s: byte %lld, of thread %d, is read by wgmma without wgmma_filled",
              a->name, (long long)offset, s.writer);
@@ -416,6 +413,8 @@ static void try_barrier(block_run *b)
     b->waiting  = 0;
     ++b->barriers;
     ++current->moves;
+    if (!b->copies.gate.empty())
+        tell_copies(b);
     for (thread_run &t : b->thread)
         t.is = READY;
 }
@@ -455,6 +454,7 @@ static void begin_block(block_run *b, dim3 at, dim3 grid, dim3 block, size_t sha
     b->got.resize(n * 32 * SLOT_BYTES);
     b->barriers = 0;
     b->waiting = b->done = 0;
+    copies_begin(&b->copies);
     for (size_t i = 0; i < n; ++i) {
         thread_run *t    = &b->thread[i];
         t->id.thread     = dim3((unsigned)i % block.x, (unsigned)i / block.x % block.y,
@@ -467,8 +467,7 @@ static void begin_block(block_run *b, dim3 at, dim3 grid, dim3 block, size_t sha
         t->is            = NEW;
         t->stack         = nullptr;
         t->at            = site{nullptr, 0};
-        t->groups        = 0;
-        t->copies.clear();
+        copies_begin(&t->copies);
         t->wgmma = {};
     }
 }

@@ -68,7 +68,8 @@ struct shared_array { /* one ASD_SHARED of the running block */
 };
 const shared_array *shared_find(const void *key, size_t bytes, const char *name);
 const shared_array *shared_dynamic(const char *name);
-enum access { READ, WRITE, ATOMIC, COPY, LAND }; /* the last two: cp.async, begun and done */
+/* cp.async begun and done, a bulk copy begun and done */
+enum access { READ, WRITE, ATOMIC, COPY, LAND, BULK, BULK_LAND };
 /* Checks an access and gives the place. offset, bytes: within the array. */
 void *shared_touch(const shared_array *a, int64_t offset, size_t bytes, size_t element, access how);
 /* The address must be on `bytes`; `what` wants it so. */

@@ -43,6 +43,18 @@ enum {
     FAULT_WGMMA_NO_WAIT, /* these read NaN, and say -1 */
     FAULT_WGMMA_NO_COMMIT,
     FAULT_WGMMA_WAITS_FOR_OLDER,
+    FAULT_NONE_BULK, /* from here on tests/simt/faults_bulk.cu */
+    FAULT_BULK_NOT_MADE,
+    FAULT_BULK_NO_BARRIER,
+    FAULT_BULK_NO_WAIT,
+    FAULT_BULK_OTHERS_WAIT,
+    FAULT_BULK_OLD_PHASE,
+    FAULT_BULK_OVER_READ,
+    FAULT_BULK_NO_SYNCWARP,
+    FAULT_BULK_NO_ARRIVAL,
+    FAULT_BULK_TWO_ARRIVALS,
+    FAULT_BULK_SHORT,
+    FAULT_BULK_MISALIGNED,
 };
 
 #ifdef __cplusplus
@@ -52,6 +64,7 @@ extern "C" {
 /* x, y: (64) device memory; flag: (1), 0. */
 asd_status faults_run(asd_stream *s, int fault, const float *x, float *y, int *flag);
 asd_status faults_mma_run(asd_stream *s, int fault, const float *x, float *y);
+asd_status faults_bulk_run(asd_stream *s, int fault, const float *x, float *y);
 
 #ifdef __cplusplus
 }

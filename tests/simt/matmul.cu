@@ -4,8 +4,10 @@
  *
  *   y(m, n) = sum_k a(m, k) b(n, k)       a, b: bf16, either way round;  y: (M, N) fp32
  */
+#include "cuda/bulk.cuh"
 #include "cuda/mma.cuh"
 #include "cuda/pack.cuh"
+#include "cuda/wgmma.cuh"
 
 #include "tests/simt/matmul.h"
 
@@ -145,4 +147,59 @@ extern "C" asd_status matmul_tf32_run(asd_stream *s, const float *a, const float
                                       float *y)
 {
     return ASD_LAUNCH(matmul_tf32_k, 1, WARP, 0, s, a, b, k, y);
+}
+
+/* One warpgroup. */
+static __global__ void __launch_bounds__(THREADS)
+    matmul_hopper_k(const __grid_constant__ bulk_map map, matmul_box p)
+{
+    ASD_DYNAMIC_SHARED(bf16, shared);
+    ASD_SHARED(bulk_gate, gate, 1);
+    shared_ptr<bf16> box = shared + wgmma_skip(shared);
+    const bf16      *a   = (const bf16 *)p.a;
+    int   row = (int)threadIdx.x / WARP * 16 + mma_lane() / 4, column = mma_lane() % 4 * 2;
+    mma_a left[4];
+    mma_c nt[8] = {}, nn[8] = {};
+    if (threadIdx.x == 0) {
+        bulk_gate_make(gate, 1);
+        bulk_gates_made();
+        bulk_expect(gate, BULK_BYTES);
+        bulk_fetch(box, map, p.column, p.row, p.plane, gate);
+    }
+    for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 4; ++j) {
+            const bf16 *x = a + (row + j % 2 * 8) * TILE + 16 * i + column + j / 2 * 8;
+            left[i].x[j]  = bf16x2(to_f32(x[0]), to_f32(x[1]));
+        }
+    __syncthreads();
+    bulk_wait(gate, 0);
+    for (int i = (int)threadIdx.x; i < TILE * TILE; i += THREADS)
+        p.box[i] = to_f32((bf16)box[tile_at<TILE>(i / TILE, i % TILE)]);
+    __syncwarp();
+    wgmma_hold(left);
+    wgmma_hold(nt);
+    wgmma_hold(nn);
+    wgmma_begin();
+    for (int i = 0; i < 4; ++i) {
+        wgmma_64x64x16<false>(nt, left[i], wgmma_tile_at(box, 0, 16 * i), i > 0);
+        wgmma_64x64x16<true>(nn, left[i], wgmma_tile_at(box, 16 * i, 0), i > 0);
+    }
+    wgmma_commit();
+    wgmma_wait<0>();
+    wgmma_hold(nt);
+    wgmma_hold(nn);
+    for (int n = 0; n < 8; ++n)
+        for (int v = 0; v < 4; ++v) {
+            int at   = (row + v / 2 * 8) * TILE + 8 * n + mma_column(v);
+            p.nt[at] = nt[n].x[v];
+            p.nn[at] = nn[n].x[v];
+        }
+}
+
+extern "C" asd_status matmul_hopper_run(asd_stream *s, const matmul_box *p)
+{
+    bulk_map map = {};
+    ASD_TRY(asd_bulk_map(&map, (const bf16 *)p->b, p->planes, p->rows, p->columns, p->columns));
+    return ASD_LAUNCH(matmul_hopper_k, dim3(1), dim3(THREADS), BULK_BYTES + WGMMA_ALIGN, s, map,
+                      *p);
 }

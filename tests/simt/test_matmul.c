@@ -1,5 +1,6 @@
-/* test_matmul.c - tensor-core fragments, ldmatrix and cp.async (tests/simt/matmul.cu) against a
- * double reference: on the shim as test_matmul_simt, on a device as test_matmul.
+/* test_matmul.c - tensor-core fragments, ldmatrix and cp.async, bulk copies and wgmma
+ * (tests/simt/matmul.cu) against a double reference: on the shim as test_matmul_simt, on a device
+ * as test_matmul.
  *
  * Tolerance: products of bf16 are exact in fp32; each of the K / 16 steps adds 17 numbers with at
  * most the truncation of one fp32 ulp each (tensor cores do not round), so K / 16 + 2 ulp of the
@@ -159,12 +160,75 @@ static void test_tf32(void **state)
     rig_free(&r);
 }
 
+/* First what a bulk copy brings, value by value, then wgmma's products of it: a fault of a map, of
+ * a swizzle or of a descriptor shows here before it does in attention. Boxes inside, over the last
+ * rows and columns, and of the last plane. */
+static void test_hopper(void **state)
+{
+    enum { PLANES = 2, ROWS = 83, COLUMNS = 136, SIDE = 64, N = SIDE * SIDE };
+    static const int at[][3] = {{0, 0, 0}, {0, 7, 64}, {1, 50, 8}, {1, 64, 128}, {0, 83, 0}};
+    static double    a[N], b[PLANES * ROWS * COLUMNS];
+    static uint16_t  a_bits[N], b_bits[PLANES * ROWS * COLUMNS];
+    static float     y[3 * N];
+    const char      *why;
+    asd_rng          rng;
+    asd_gpu_info     info;
+    rig              r;
+    (void)state;
+    if (asd_cuda_count(&why) > 0) {
+        assert_ok(asd_gpu_ask(0, &info));
+        if (info.major != 9 || info.minor != 0) {
+            print_message("skipped: no device of compute capability 9.0\n");
+            skip();
+        }
+    }
+    rig_new(&r, sizeof a_bits, sizeof b_bits, sizeof y);
+    asd_rng_init(&rng, 7, ASD_RNG_TEST, 0, 0);
+    for (int i = 0; i < N; ++i)
+        a_bits[i] = draw(&rng, &a[i]);
+    for (int i = 0; i < PLANES * ROWS * COLUMNS; ++i)
+        b_bits[i] = draw(&rng, &b[i]);
+    assert_ok(asd_stream_upload(r.stream, r.a, a_bits, sizeof a_bits));
+    assert_ok(asd_stream_upload(r.stream, r.b, b_bits, sizeof b_bits));
+    for (size_t i = 0; i < sizeof at / sizeof *at; ++i) {
+        double     box[N];
+        matmul_box p = {r.a,      r.b,      PLANES, ROWS,    COLUMNS,    at[i][0],
+                        at[i][1], at[i][2], r.y,    r.y + N, r.y + 2 * N};
+        assert_ok(matmul_hopper_run(r.stream, &p));
+        assert_ok(asd_stream_download(r.stream, y, r.y, sizeof y));
+        assert_ok(asd_stream_wait(r.stream));
+        for (int j = 0; j < N; ++j) {
+            int row = p.row + j / SIDE, column = p.column + j % SIDE;
+            box[j] =
+                row < ROWS && column < COLUMNS ? b[(p.plane * ROWS + row) * COLUMNS + column] : 0;
+            if (fabs(y[j] - box[j]) > 0)
+                fail_msg("box (%d,%d,%d): row %d, column %d is %g, want %g", p.plane, p.row,
+                         p.column, j / SIDE, j % SIDE, y[j], box[j]);
+        }
+        for (int j = 0; j < 2 * N; ++j) {
+            int    m = j % N / SIDE, n = j % SIDE, turned = j >= N;
+            double sum = 0, size = 0;
+            for (int k = 0; k < SIDE; ++k) {
+                double x = a[m * SIDE + k] * box[turned ? k * SIDE + n : n * SIDE + k];
+                sum += x;
+                size += fabs(x);
+            }
+            if (!(fabs(y[N + j] - sum) <= 2 * (SIDE / 16 + 2) * 0x1p-23 * size))
+                fail_msg("box (%d,%d,%d): %s product (%d,%d) is %.9g, want %.9g", p.plane, p.row,
+                         p.column, turned ? "turned" : "plain", m, n, y[N + j], sum);
+        }
+    }
+    rig_free(&r);
+}
+
 int main(int argc, char **argv)
 {
     enum { N = sizeof shapes / sizeof *shapes };
-    static struct CMUnitTest tests[N + 1];
+    static struct CMUnitTest tests[N + 2];
     for (int i = 0; i < N; ++i)
         tests[i] = (struct CMUnitTest){shapes[i].name, test_matmul, NULL, NULL, (void *)&shapes[i]};
     tests[N] = (struct CMUnitTest){"matmul/tf32/16x8x40", test_tf32, NULL, NULL, NULL};
-    return asd_test_run(tests, N + 1, argc, argv);
+    tests[N + 1] =
+        (struct CMUnitTest){"matmul/hopper/bulk copy and wgmma", test_hopper, NULL, NULL, NULL};
+    return asd_test_run(tests, N + 2, argc, argv);
 }

@@ -105,6 +105,27 @@ static const fault faults[] = {
     {"simt/wgmma/missing-wait", FAULT_WGMMA_NO_WAIT, NULL, -1},
     {"simt/wgmma/missing-commit", FAULT_WGMMA_NO_COMMIT, NULL, -1},
     {"simt/wgmma/waits-for-older", FAULT_WGMMA_WAITS_FOR_OLDER, NULL, -1},
+    {"simt/correct/bulk", FAULT_NONE_BULK, NULL, 4160},
+    {"simt/bulk/gate-not-made", FAULT_BULK_NOT_MADE, "gates[0] is no gate", 0},
+    {"simt/bulk/no-barrier-after-making", FAULT_BULK_NO_BARRIER,
+     "is used, and no barrier since thread 0 made it", 0},
+    {"simt/bulk/missing-wait", FAULT_BULK_NO_WAIT,
+     "is read while a bulk_fetch of thread 0 to it is on its way", 0},
+    {"simt/bulk/only-others-wait", FAULT_BULK_OTHERS_WAIT,
+     "thread (32,0,0): shared array tile, byte 64: a bulk_fetch has brought it, and this thread "
+     "has not waited",
+     0},
+    {"simt/bulk/waits-for-old-phase", FAULT_BULK_OLD_PHASE,
+     "bulk_fetch goes over shared array tile, byte 0, which warp 0 may still be using", 0},
+    {"simt/bulk/over-what-is-read", FAULT_BULK_OVER_READ,
+     "thread (32,0,0): gate gates[0]: waits for phase 0 in phase 2", 0},
+    {"simt/bulk/missing-syncwarp", FAULT_BULK_NO_SYNCWARP,
+     "bulk_fetch goes over shared array tile, byte 0, which warp 0 may still be using", 0},
+    {"simt/bulk/missing-arrival", FAULT_BULK_NO_ARRIVAL, "waits in a loop", 0},
+    {"simt/bulk/two-arrivals", FAULT_BULK_TWO_ARRIVALS, "one arrival more than the 1", 0},
+    {"simt/bulk/fewer-bytes-than-announced", FAULT_BULK_SHORT, "waits in a loop", 0},
+    {"simt/bulk/misaligned", FAULT_BULK_MISALIGNED,
+     "byte 16 is not aligned to 1024, as bulk_fetch wants it", 0},
     {"simt/wait/endless", FAULT_ENDLESS, "waits in a loop for something that never happens", 0},
 };
 
@@ -113,7 +134,9 @@ static void test_fault(void **state)
     const fault *f = *state;
     rig          r;
     rig_new(&r);
-    if (f->id >= FAULT_NONE_COPY)
+    if (f->id >= FAULT_NONE_BULK)
+        assert_ok(faults_bulk_run(r.stream, f->id, r.x, r.y));
+    else if (f->id >= FAULT_NONE_COPY)
         assert_ok(faults_mma_run(r.stream, f->id, r.x, r.y));
     else
         assert_ok(faults_run(r.stream, f->id, r.x, r.y, r.flag));
