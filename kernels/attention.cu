@@ -1,6 +1,6 @@
 /* attention.cu - attention.c on CUDA, forward. attention_tile.cuh has the products,
- * attention_bwd.cu the backward; attention_sm90.cu and attention_bwd_sm90.cu are
- * the two for compute capability 9.0.
+ * attention_fwd.cuh what lies between them, attention_bwd.cu the backward; attention_sm90.cu and
+ * attention_bwd_sm90.cu are the two for compute capability 9.0.
  *
  * A block has a tile of queries of one head of one clip, and goes over the keys in tiles that
  * cp.async brings two deep, with the running maximum and sum of FlashAttention 2 (arXiv
@@ -112,15 +112,112 @@ extern "C" int asd_attention_cuda_bwd_sm90(const asd_call *c)
     return ((const attention_state *)c->state)->hopper_bwd;
 }
 
+/* --- the kernel --- */
+
+/* MT: 32 rows a warp read each key out of shared memory half as often as 16; wide heads and fp32
+ * have no registers for that. */
+template <typename T, int K> struct fwd_shape {
+    static constexpr int WARPS = 4, THREADS = WARP * WARPS;
+    static constexpr int MT      = sizeof(T) == 2 && K <= 64 ? 2 : 1;
+    static constexpr int QUERIES = 16 * MT * WARPS;
+    static constexpr int KEYS    = K <= 64 ? 64 : 32;
+    static constexpr int STAGES  = sizeof(T) == 2 ? 2 : 1;
+    /* that share a multiprocessor: more would spill registers */
+    static constexpr int BLOCKS = sizeof(T) == 2 ? 2 : K <= 64 ? 4 : 3;
+    static constexpr int LD     = tile_row<T, K>::LD;
+    static constexpr int TILES  = (QUERIES + 2 * STAGES * KEYS) * LD; /* elements */
+    static constexpr int FLOATS = 2 * K + 2 + QUERIES + 2; /* fold, gate; and to whole 16 bytes */
+};
+
+/* One block a tile of queries of a head; four warps of 16 MT queries. Shared: the queries' tile,
+ * which takes y at the end, STAGES tiles of keys and of values, then floats: folded gate, gates,
+ * window of the bias. */
+template <typename T, int K, int GATED>
+static __global__ void __launch_bounds__(fwd_shape<T, K>::THREADS, fwd_shape<T, K>::BLOCKS)
+    attention_fwd_k(attention_args<T> p, T *out, float *lse, int tiles)
+{
+    typedef fwd_shape<T, K> F;
+    ASD_DYNAMIC_SHARED(T, q);
+    ASD_DYNAMIC_SHARED(float, bytes);
+    shared_ptr<T>     stage = q + F::QUERIES * F::LD;
+    shared_ptr<float> fold = bytes + F::TILES * (int)sizeof(T) / 4, gates = fold + (2 * K + 2),
+                      window = fold + F::FLOATS;
+    attention_place at       = attention_here(p, tiles, F::QUERIES);
+    const T        *x        = p.qkv + at.b * p.P * 3 * p.C + at.h * K;
+    int             row      = (int)threadIdx.x / WARP * 16 * F::MT;
+    int             steps    = (at.keys + F::KEYS - 1) / F::KEYS;
+
+    auto bring = [&](int step) {
+        shared_ptr<T> to = stage + step % F::STAGES * 2 * F::KEYS * F::LD;
+        tile_fetch<T, K, F::KEYS, F::THREADS>(to, x + p.C, 3 * p.C, step * F::KEYS, at.keys);
+        tile_fetch<T, K, F::KEYS, F::THREADS>(to + F::KEYS * F::LD, x + 2 * p.C, 3 * p.C,
+                                              step * F::KEYS, at.keys);
+    };
+
+    tile_fetch<T, K, F::QUERIES, F::THREADS>(q, x, 3 * p.C, at.first, p.P);
+    cp_async_commit();
+    if (F::STAGES == 2 && steps)
+        bring(0);
+    cp_async_commit();
+    float gate[2 * F::MT] = {};
+    if constexpr (GATED) {
+        if (p.table)
+            gate_fold<T, K, F::THREADS>(p, fold);
+        bias_window<T, F::THREADS>(p, at.h, window, fwd_window(p.P, F::QUERIES, F::KEYS),
+                                   1 - F::QUERIES - at.first);
+        cp_async_wait<1>();
+        __syncthreads();
+        fwd_gates<T, K, F::QUERIES, F::THREADS>(p, at.h, q, fold, gates);
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < 2 * F::MT; ++i)
+            gate[i] = gates[row + mma_lane() / 4 + 8 * i];
+    }
+
+    fwd_sums<K, F::MT> o;
+    float              scale = ATTENTION_LOG2E / sqrtf((float)K);
+    fwd_begin(o);
+    for (int step = 0; step < steps; ++step) {
+        int ahead = step + F::STAGES - 1;
+        if (ahead < steps)
+            bring(ahead);
+        cp_async_commit(); /* at the end an empty group, so that the count stays right */
+        cp_async_wait<F::STAGES - 1>();
+        __syncthreads();
+        shared_ptr<T> k = stage + step % F::STAGES * 2 * F::KEYS * F::LD;
+        mma_c         s[F::MT][F::KEYS / 8];
+        tile_dots<K>(s, q, row, k);
+        fwd_weigh<T, GATED>(s, window + (step * F::KEYS + F::QUERIES - row - 16 * F::MT + 7), gate,
+                            scale, at.keys - step * F::KEYS, o);
+        tile_accumulate<K>(o.y, s, k + F::KEYS * F::LD);
+        __syncthreads(); /* what comes next overwrites the stage that was read here */
+    }
+    cp_async_wait<0>();
+    __syncthreads(); /* q has been read, also where there are no keys */
+    fwd_end(p, at, q, row, steps > 0, o, out, lse);
+}
+
 /* --- launches --- */
+
+template <typename T, int K, int GATED> static asd_status run_fwd(const asd_call *c)
+{
+    typedef fwd_shape<T, K> F;
+    attention_args<T>       p      = attention_args_of<T>(c);
+    int                     tiles  = (int)((p.P + F::QUERIES - 1) / F::QUERIES);
+    size_t                  floats = GATED ? F::FLOATS + fwd_window(p.P, F::QUERIES, F::KEYS) : 0;
+    return ASD_LAUNCH((attention_fwd_k<T, K, GATED>),
+                      dim3((unsigned)(c->x[0].shape.d[0] * p.H * tiles)), dim3(F::THREADS),
+                      F::TILES * sizeof(T) + floats * sizeof(float), c->stream, p, (T *)c->y.x,
+                      (float *)c->saved, tiles);
+}
 
 /* fp32 has one kernel for both, with a bias of zeros where there is none. */
 template <int K> static asd_status run_fwd_of(const asd_call *c)
 {
     if (c->x[0].dtype == ASD_F32)
-        return run_fwd<float, K, 1, 0>(c);
-    return ((const asd_attention_attr *)c->attr)->gated ? run_fwd<bf16, K, 1, 0>(c)
-                                                        : run_fwd<bf16, K, 0, 0>(c);
+        return run_fwd<float, K, 1>(c);
+    return ((const asd_attention_attr *)c->attr)->gated ? run_fwd<bf16, K, 1>(c)
+                                                        : run_fwd<bf16, K, 0>(c);
 }
 
 extern "C" asd_status attention_fwd_cuda(const asd_call *c)

@@ -5,7 +5,7 @@
  * one owns keys, and both make the scores and their exponentials. Here one block has a whole head:
  *
  *   for each 128 keys                  dk, dv in registers, 64 keys a warpgroup
- *     for each 64 queries              q and dy come by cp.async, two deep
+ *     for each 64 queries              q and dy come by bulk copies, two deep
  *       s' = k q'    dp' = v dy'       left sides in registers, v's for all queries
  *       p', ds'                        in registers; ds' also to shared memory, 16 KB
  *       dv += p' dy    dk += ds' q     left sides p', ds' in registers
@@ -20,13 +20,16 @@
  * a bias; longer ones take the portable kernels), one block a multiprocessor, and as many blocks as
  * heads, so small batches leave multiprocessors idle (33 clips of 12 heads are 3 on each of 132).
  *
- * The right sides are all tiles of 64 columns with the 128-byte swizzle that tile_at and cp.async
- * make; q', dy' and ds' are read as they lie, dy, q and ds' turned. No bulk copies (TMA): cp.async
- * is 16 KB every 5 products of 128 x 64 x 64 here, and the shim runs it; mbarriers it has not.
+ * The right sides are all tiles of 64 columns with the 128-byte swizzle that tile_at and bulk
+ * copies make; q', dy' and ds' are read as they lie, dy, q and ds' turned. q and dy have two gates
+ * a stage (bulk.cuh): `full`, at which they land, and `empty`, at which each warp says that it has
+ * done with them. The next are asked for while s' and dp' are under way, and a barrier is left
+ * every two tiles on either side of dq', which is of both warpgroups. k and v, once a pass, come by
+ * cp.async, which makes zeros of those behind a clip's length.
  *
  * A multiprocessor, with the bias and 512 tokens: 256 threads (two warpgroups) of up to 255
  * registers: dk, dv, s', dp' 128, v 16, k or p' or ds' as bf16 16; dq' takes the place of s'
- * (ptxas: 255 with a bias, 248 without, nothing spilled). Shared memory 226 KB: dq 128, k 16, ds'
+ * (ptxas: 255 with a bias, 246 without, nothing spilled). Shared memory 226 KB: dq 128, k 16, ds'
  * 32, q and dy 32, and floats: {log-sum, delta, gate, dgate} of a query 8, window of the bias 4,
  * sums of dgate 4.
  *
@@ -47,167 +50,7 @@
  *
  * Not run on a GPU yet: see attention_sm90.cu. Used by: attention_bwd.cu, where a plan asks for it.
  */
-#include "kernels/attention_tile.cuh"
-
-#include "cuda/wgmma.cuh"
-
-enum {
-    HEAD    = 64, /* width */
-    WARPS   = 8,
-    THREADS = WARP * WARPS,
-    KEYS    = 128, /* of a pass */
-    QUERIES = 64,  /* of a tile */
-    TILE    = QUERIES * HEAD,
-    STRIP   = KEYS * HEAD,                  /* k of a pass, v of a pass, ds' of a tile of queries */
-    TILES   = STRIP + 2 * STRIP + 4 * TILE, /* elements; k, ds' twice, q and dy twice */
-    ROW     = 4,                            /* floats of a query: log-sum, delta, gate, dgate */
-    LINE    = 2 * HEAD + 4,                 /* of a head's sums for the gate's parameters */
-    PART    = 2 * WARPS * QUERIES,          /* sums of dgate over a warp's keys, of two tiles */
-    LIMIT   = 227 * 1024,                   /* bytes of shared memory that a block can have */
-};
-
-/* Of a head of P tokens. dq: rows in shared memory; window: distances from 1 - queries on. */
-struct head_sizes {
-    int tiles, queries, dq, window;
-};
-
-static constexpr __host__ __device__ __forceinline__ head_sizes head_sizes_of(int64_t P)
-{
-    head_sizes s = {};
-    s.tiles      = (int)((P + QUERIES - 1) / QUERIES);
-    s.queries    = s.tiles * QUERIES;
-    s.dq         = (int)((P + 7) / 8) * 8;
-    s.window     = s.queries + (int)((P + KEYS - 1) / KEYS) * KEYS;
-    return s;
-}
-
-static constexpr size_t shared_bytes(int64_t P, int gated)
-{
-    head_sizes s      = head_sizes_of(P);
-    size_t     floats = (size_t)s.dq * HEAD + (size_t)s.queries * ROW;
-    if (gated)
-        floats += (size_t)(s.window + LINE + PART + WARPS);
-    return TILES * sizeof(bf16) + floats * sizeof(float) + WGMMA_ALIGN;
-}
-
-static_assert(shared_bytes(ASD_ATTENTION_SM90_TOKENS, 0) <= LIMIT &&
-                  shared_bytes(ASD_ATTENTION_SM90_TOKENS + 1, 0) > LIMIT &&
-                  shared_bytes(ASD_ATTENTION_SM90_GATED_TOKENS, 1) <= LIMIT &&
-                  shared_bytes(ASD_ATTENTION_SM90_GATED_TOKENS + 1, 1) > LIMIT,
-              "as many tokens as fit");
-
-/* --- rows: a query's numbers, eight lanes each --- */
-
-/* What the block has in shared memory. dq: float4 of thread, eight queries, tile; see dq_step. */
-struct head_shared {
-    shared_ptr<bf16>  k, ds, stage;
-    shared_ptr<float> dq, rows, window, fold, part, scratch;
-};
-
-/* The gate's two sigmoids of query r, eight values of which this lane has; all lanes of the warp.
- */
-static __device__ __forceinline__ void row_halves(const pack<bf16> &q, shared_ptr<float> fold,
-                                                  float *ga, float *gb)
-{
-    int   c = (int)threadIdx.x % 8 * 8;
-    float a = 0, b = 0;
-#pragma unroll
-    for (int k = 0; k < 8; ++k) {
-        a = fmaf(pack_get(q, k), (float)fold[c + k], a);
-        b = fmaf(pack_get(q, k), (float)fold[HEAD + c + k], b);
-    }
-    *ga = gate_sigmoid(group_sum<8>(a) + fold[2 * HEAD]);
-    *gb = gate_sigmoid(group_sum<8>(b) + fold[2 * HEAD + 1]);
-}
-
-/* {log-sum, delta, gate, 0} of every query. A row that no clip has weighs nothing. */
-template <int GATED>
-static __device__ __forceinline__ void
-fill_rows(const attention_args<bf16> &p, const bf16 *y, const bf16 *dy, const float *saved,
-          attention_place at, head_sizes s, const head_shared &m)
-{
-    int c = (int)threadIdx.x % 8 * 8;
-    for (int r = (int)threadIdx.x / 8; r < s.queries; r += THREADS / 8) {
-        pack<bf16> q     = {};
-        float      delta = 0, gate = 0;
-        if (r < p.P) {
-            int64_t    from = (at.b * p.P + r) * p.C + at.h * HEAD + c;
-            pack<bf16> u = load16(y + from), v = load16(dy + from);
-            if constexpr (GATED)
-                q = load16(p.qkv + (at.b * p.P + r) * 3 * p.C + at.h * HEAD + c);
-#pragma unroll
-            for (int k = 0; k < 8; ++k)
-                delta = fmaf(pack_get(u, k), pack_get(v, k), delta);
-        }
-        delta = group_sum<8>(delta);
-        if constexpr (GATED) {
-            float ga, gb;
-            row_halves(q, m.fold, &ga, &gb);
-            gate = (ga * (gb * p.a[at.h] - 1) + 2) * ATTENTION_LOG2E;
-        }
-        if (c == 0) {
-            pack<float> row = {{r < p.P ? saved[at.bh * p.P + r] : INFINITY, delta, gate, 0}};
-            store_shared16<float>(m.rows + r * ROW, row);
-        }
-    }
-}
-
-/* What dgate means for q and for the gate's parameters: rows become {u, v, ..}, of which u fold +
- * v fold' is added to dq, and line gets the head's sums. All threads; a barrier before,
- * and inside it one after which rows may be read. */
-static __device__ __forceinline__ void gate_rows(const attention_args<bf16> &p, attention_place at,
-                                                 head_sizes s, const head_shared &m, float *line)
-{
-    int   c = (int)threadIdx.x % 8 * 8, warp = (int)threadIdx.x / WARP;
-    float a = p.a[at.h], du[8] = {}, dv[8] = {}, sum[3] = {};
-    for (int r = (int)threadIdx.x / 8; r < s.queries; r += THREADS / 8) {
-        pack<bf16> q = {};
-        float      ga, gb, dgate = 0;
-        if (r < p.P) {
-            q     = load16(p.qkv + (at.b * p.P + r) * 3 * p.C + at.h * HEAD + c);
-            dgate = m.rows[r * ROW + 3];
-        }
-        row_halves(q, m.fold, &ga, &gb);
-        float u = dgate * (gb * a - 1) * ga * (1 - ga), v = dgate * ga * a * gb * (1 - gb);
-#pragma unroll
-        for (int k = 0; k < 8; ++k) {
-            du[k] = fmaf(u, pack_get(q, k), du[k]);
-            dv[k] = fmaf(v, pack_get(q, k), dv[k]);
-        }
-        sum[0] += u;
-        sum[1] += v;
-        sum[2] += dgate * ga * gb;
-        if (c == 0) {
-            m.rows[r * ROW]     = u;
-            m.rows[r * ROW + 1] = v;
-        }
-    }
-    auto rows_of_warp = [](float x) { /* over its four rows at a time */
-                                      x += __shfl_xor_sync(ALL_LANES, x, 8);
-                                      return x + __shfl_xor_sync(ALL_LANES, x, 16);
-    };
-#pragma unroll
-    for (int k = 0; k < 8; ++k) {
-        float u = rows_of_warp(du[k]), v = rows_of_warp(dv[k]);
-        if (mma_lane() < 8) {
-            m.scratch[warp * LINE + c + k]        = u;
-            m.scratch[warp * LINE + HEAD + c + k] = v;
-        }
-    }
-#pragma unroll
-    for (int k = 0; k < 3; ++k) {
-        float x = rows_of_warp(sum[k]);
-        if (mma_lane() == 0)
-            m.scratch[warp * LINE + 2 * HEAD + k] = x;
-    }
-    __syncthreads();
-    for (int i = (int)threadIdx.x; i < 2 * HEAD + 3; i += THREADS) {
-        float x = 0;
-        for (int w = 0; w < WARPS; ++w)
-            x += m.scratch[w * LINE + i];
-        line[i] = x;
-    }
-}
+#include "kernels/attention_bwd_sm90.cuh"
 
 /* --- one tile of queries against the pass's keys --- */
 
@@ -368,14 +211,14 @@ static __device__ __forceinline__ void dt_step(shared_ptr<bf16> ds, shared_ptr<f
 
 /* --- a head --- */
 
-/* k and v of a pass, and its first tile of queries, are in shared memory (v in the second strip):
- * dk, dv of the warp's 16 keys, and what the pass adds to dq, dgate and dt (NULL: not asked for, or
- * its place of distance 1 - queries). bring(tile) fetches q and dy. All threads; ends with a
- * barrier that the next pass needs. */
+/* k and v of a pass are in shared memory (v in the second strip): dk, dv of the warp's 16 keys, and
+ * what the pass adds to dq, dgate and dt (NULL: not asked for, or its place of distance 1 -
+ * queries). fetch(use) asks for q and dy of the use-th tile that a stage takes, of all `uses` of
+ * all passes; the first is under way. All threads; ends with a barrier that the next pass needs. */
 template <int GATED, typename F>
-static __device__ __forceinline__ void pass_over(const head_shared &m, head_sizes s, int pass,
-                                                 int64_t P, int keys, float mean, float *dt,
-                                                 F bring, mma_c (&dk)[1][8], mma_c (&dv)[1][8])
+static __device__ __forceinline__ void
+pass_over(const head_shared &m, head_sizes s, int pass, int uses, int64_t P, int keys, float mean,
+          float *dt, F fetch, mma_c (&dk)[1][8], mma_c (&dv)[1][8])
 {
     int   warp = (int)threadIdx.x / WARP, row = 16 * warp;
     float scale = ATTENTION_LOG2E / sqrtf((float)HEAD);
@@ -384,22 +227,19 @@ static __device__ __forceinline__ void pass_over(const head_shared &m, head_size
     for (int i = 0; i < 4; ++i)
         v[i] = mma_load_a<HEAD>(m.ds + STRIP, row, 16 * i);
     for (int tile = 0; tile < s.tiles; ++tile) {
-        shared_ptr<bf16>  q = m.stage + tile % 2 * 2 * TILE, dy = q + TILE;
+        int               use = pass * s.tiles + tile, slot = use % 2;
+        shared_ptr<bf16>  q = m.stage + slot * 2 * TILE, dy = q + TILE;
         shared_ptr<float> rows = m.rows + tile * QUERIES * ROW;
         int near = pass * KEYS + row + mma_row(0) + s.queries - 1 - tile * QUERIES - mma_column(0);
         mma_c a[8], b[8]; /* s' and p', dp' and ds' */
         mma_a k[4], p[4], ds[4];
-        if (tile) { /* q and dy of `tile` are there, and nobody reads those before any more */
-            cp_async_wait<0>();
-            wgmma_filled();
+        if (tile && tile % 2 == 0) /* nobody reads ds' of the two before any more */
             __syncthreads();
-        }
-        if (tile + 1 < s.tiles)
-            bring(tile + 1);
-        cp_async_commit();
 #pragma unroll
         for (int i = 0; i < 4; ++i)
             k[i] = mma_load_a<HEAD>(m.k, row, 16 * i);
+        bulk_wait(m.full + slot, use / 2);
+        __syncwarp();
         wgmma_hold(k);
         wgmma_hold(v);
         wgmma_begin();
@@ -411,6 +251,12 @@ static __device__ __forceinline__ void pass_over(const head_shared &m, head_size
         for (int i = 0; i < 4; ++i)
             wgmma_64x64x16<false>(b, v[i], wgmma_tile_at(dy, 0, 16 * i), i > 0);
         wgmma_commit();
+        if (threadIdx.x == 0 && use + 1 < uses) {
+            if (use)
+                bulk_wait(m.empty + (use - 1) % 2, (use - 1) / 2);
+            fetch(use + 1);
+        }
+        __syncwarp();
         wgmma_wait<1>();
         wgmma_hold(a);
         weigh<GATED>(a, rows, m.window, near, scale, keys - pass * KEYS - row);
@@ -433,6 +279,9 @@ static __device__ __forceinline__ void pass_over(const head_shared &m, head_size
         wgmma_wait<0>();
         wgmma_hold(dk[0]);
         wgmma_hold(dv[0]);
+        __syncwarp();
+        if (mma_lane() == 0)
+            bulk_arrive(m.empty + slot);
         if (tile % 2 == 0 && tile + 1 < s.tiles)
             continue;
         int first = tile / 2 * 2, own = first + (int)threadIdx.x / 128;
@@ -483,15 +332,18 @@ static __device__ __forceinline__ void put_dq(const attention_args<bf16> &p, att
     }
 }
 
-/* One block a head; two warpgroups. Shared: see the top. lines: (B H, LINE); dt: (B H, window),
- * NULL if not asked for; dqkv likewise. */
+/* One block a head; two warpgroups. Shared: see the top. qkv, grad: maps of qkv and dy. lines:
+ * (B H, LINE); dt: (B H, window), NULL if not asked for; dqkv likewise. */
 template <int GATED>
 static __global__ void __launch_bounds__(THREADS, 1)
-    attention_bwd_hopper_k(attention_args<bf16> p, const bf16 *y, const bf16 *dy,
-                           const float *saved, bf16 *dqkv, int add, float *lines, float *dt)
+    attention_bwd_hopper_k(const __grid_constant__ bulk_map qkv,
+                           const __grid_constant__ bulk_map grad, attention_args<bf16> p,
+                           const bf16 *y, const bf16 *dy, const float *saved, bf16 *dqkv, int add,
+                           float *lines, float *dt)
 {
     ASD_DYNAMIC_SHARED(bf16, shared);
     ASD_DYNAMIC_SHARED(float, bytes);
+    ASD_SHARED(bulk_gate, gates, GATES);
     int             skip = wgmma_skip(shared);
     attention_place at   = attention_here(p, 1, 0);
     head_sizes      s    = head_sizes_of(p.P);
@@ -505,18 +357,33 @@ static __global__ void __launch_bounds__(THREADS, 1)
     m.fold               = m.rows + s.queries * ROW;
     m.part               = m.fold + LINE;
     m.window             = m.part + PART + WARPS;
+    m.full               = gates;
+    m.empty              = m.full + 2;
     const bf16 *x        = p.qkv + at.b * p.P * 3 * p.C + at.h * HEAD;
-    const bf16 *o        = dy + at.b * p.P * p.C + at.h * HEAD;
     bf16       *to       = dqkv ? dqkv + at.b * p.P * 3 * p.C + at.h * HEAD : NULL;
     int         warp_row = (int)threadIdx.x / WARP * 16;
     float       mean     = 0;
 
-    auto bring = [&](int tile) {
-        shared_ptr<bf16> stage = m.stage + tile % 2 * 2 * TILE;
-        tile_fetch<bf16, HEAD, QUERIES, THREADS>(stage, x, 3 * p.C, tile * QUERIES, p.P);
-        tile_fetch<bf16, HEAD, QUERIES, THREADS>(stage + TILE, o, p.C, tile * QUERIES, p.P);
+    int passes = (at.keys + KEYS - 1) / KEYS, uses = passes * s.tiles;
+
+    auto fetch = [&](int use) { /* thread 0 */
+                                shared_ptr<bf16> stage = m.stage + use % 2 * 2 * TILE;
+                                int c = (int)at.h * HEAD, query = use % s.tiles * QUERIES;
+                                bulk_expect(m.full + use % 2, 2 * BULK_BYTES);
+                                bulk_fetch(stage, qkv, c, query, (int)at.b, m.full + use % 2);
+                                bulk_fetch(stage + TILE, grad, c, query, (int)at.b,
+                                           m.full + use % 2);
     };
 
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < 2; ++i) {
+            bulk_gate_make(m.full + i, 1);
+            bulk_gate_make(m.empty + i, WARPS);
+        }
+        bulk_gates_made();
+        if (uses)
+            fetch(0);
+    }
     if (dt)
         dt += (int64_t)at.bh * s.window;
     if constexpr (GATED) {
@@ -531,18 +398,16 @@ static __global__ void __launch_bounds__(THREADS, 1)
     }
     fill_rows<GATED>(p, y, dy, saved, at, s, m);
 
-    int pass = 0;
-    for (; pass * KEYS < at.keys; ++pass) {
+    for (int pass = 0; pass < passes; ++pass) {
         mma_c dk[1][8] = {}, dv[1][8] = {};
         tile_fetch<bf16, HEAD, KEYS, THREADS>(m.k, x + p.C, 3 * p.C, pass * KEYS, at.keys);
         tile_fetch<bf16, HEAD, KEYS, THREADS>(m.ds + STRIP, x + 2 * p.C, 3 * p.C, pass * KEYS,
                                               at.keys);
-        bring(0);
         cp_async_commit();
         cp_async_wait<0>();
         wgmma_filled();
         __syncthreads();
-        pass_over<GATED>(m, s, pass, p.P, at.keys, mean, dt, bring, dk, dv);
+        pass_over<GATED>(m, s, pass, uses, p.P, at.keys, mean, dt, fetch, dk, dv);
         if (to) {
             float factor = 1 / sqrtf((float)HEAD), by_k[2] = {factor, factor}, by_v[2] = {1, 1};
             tile_put<bf16, HEAD, 1>(m.k, warp_row, dk, by_k);
@@ -554,10 +419,10 @@ static __global__ void __launch_bounds__(THREADS, 1)
         __syncthreads();
     }
     if (to && !add) /* keys that no pass had */
-        for (int i = pass * KEYS * 16 + (int)threadIdx.x; i < (int)p.P * 16; i += THREADS)
+        for (int i = passes * KEYS * 16 + (int)threadIdx.x; i < (int)p.P * 16; i += THREADS)
             store16(to + i / 16 * 3 * p.C + (i / 8 % 2 + 1) * p.C + i % 8 * 8, pack<bf16>{});
     if constexpr (GATED) {
-        if (!pass)
+        if (!passes)
             __syncthreads();
         gate_rows(p, at, s, m, lines + (int64_t)at.bh * LINE);
     }
@@ -567,11 +432,15 @@ static __global__ void __launch_bounds__(THREADS, 1)
 
 template <int GATED> static asd_status run(const asd_call *c, float *lines, float *dt)
 {
-    attention_args<bf16> p = attention_args_of<bf16>(c);
-    return ASD_LAUNCH((attention_bwd_hopper_k<GATED>), dim3((unsigned)(c->x[0].shape.d[0] * p.H)),
-                      dim3(THREADS), shared_bytes(p.P, GATED), c->stream, p, (const bf16 *)c->y.x,
-                      (const bf16 *)c->y.g, (const float *)c->saved, (bf16 *)c->x[0].g,
-                      (int)c->acc[0], lines, dt);
+    attention_args<bf16> p  = attention_args_of<bf16>(c);
+    int64_t              B  = c->x[0].shape.d[0];
+    const bf16          *dy = (const bf16 *)c->y.g;
+    bulk_map             qkv, grad;
+    ASD_TRY(asd_bulk_map(&qkv, p.qkv, B, p.P, 3 * p.C, 3 * p.C));
+    ASD_TRY(asd_bulk_map(&grad, dy, B, p.P, p.C, p.C));
+    return ASD_LAUNCH((attention_bwd_hopper_k<GATED>), dim3((unsigned)(B * p.H)), dim3(THREADS),
+                      shared_bytes(p.P, GATED), c->stream, qkv, grad, p, (const bf16 *)c->y.x, dy,
+                      (const float *)c->saved, (bf16 *)c->x[0].g, (int)c->acc[0], lines, dt);
 }
 
 extern "C" asd_status asd_attention_bwd_sm90(const asd_call *c, asd_attention_partial *to)

@@ -4,8 +4,8 @@
 Every device function of kernels/*.cu (not of the headers beside them), tests/simt/matmul.cu and cuda/*.cuh is read
 as text; each mutant changes one place of it:
 
-    barrier   __syncthreads(), __syncwarp(), grid_barrier(), cp_async_wait<>(), cp_async_commit() or wgmma's
-              begin, commit, wait<> or filled is gone
+    barrier   __syncthreads(), __syncwarp(), grid_barrier(), cp_async_wait<>(), cp_async_commit(), bulk_wait(),
+              bulk_arrive() or wgmma's begin, commit, wait<> or filled is gone
     check     if (i < n) is always taken; if (i >= n) return; never; if (lane == 0) ... never
     clause    one comparison of a && b is true
     flag      bool inside = i < n; is true
@@ -33,10 +33,10 @@ import sys
 import tempfile
 import time
 
-BARRIER = re.compile(r'\b(?:__syncthreads|__syncwarp|grid_barrier|wgmma_begin|wgmma_filled|'
+BARRIER = re.compile(r'\b(?:__syncthreads|__syncwarp|grid_barrier|wgmma_begin|wgmma_filled|bulk_wait|bulk_arrive|'
                      r'(?:cp_async|wgmma)_(?:commit|wait<\w+>))\([^;{}]*\);')
 RELATION = re.compile(r'(?<=[\w\)\]]) (<=|>=|<|>) (?=[\w\(\-!~*&])')
-ON_GPUS = ['mma_ptx.cuh', 'wgmma.cuh']  # instructions that the shim has twins of
+ON_GPUS = ['mma_ptx.cuh', 'wgmma.cuh', 'bulk.cuh']  # instructions that the shim has twins of
 KINDS = ['barrier', 'check', 'mask', 'sum', 'clause', 'loop', 'add', 'short', 'flag']
 
 
