@@ -116,6 +116,12 @@ const asd_pair_tile *asd_pair_tile_best(void)
     return t != &plain_tile && asd_pair_tile_runs(t) ? t : NULL;
 }
 
+const char *asd_products_by(int bf16)
+{
+    const asd_pair_tile *pairs = bf16 ? asd_pair_tile_best() : NULL;
+    return pairs ? pairs->name : strcmp(asd_tile_best()->name, "plain") ? "fma" : "plain";
+}
+
 /* --- products --- */
 
 /* As in cpu_tile.c: 96 rows of A by a stretch stay in the second cache with a piece of B (192 KB)

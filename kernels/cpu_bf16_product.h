@@ -31,6 +31,11 @@ const asd_pair_tile              *asd_pair_tile_best(void);
 extern const asd_pair_tile *const asd_pair_tile_all[]; /* ended by NULL */
 int                               asd_pair_tile_runs(const asd_pair_tile *t);
 
+/* What gives products their bits on this processor, of factors in bf16 or in fp32: "avx512-bf16",
+ * pairs; "fma", fused multiply-adds, the same on AVX2 and AVX-512; "plain", multiplied, then added.
+ */
+const char *asd_products_by(int bf16);
+
 /* In this thread, on 350 KB of stack. t: asd_pair_tile_best(), or NULL: by widening. Of an odd k
  * all is widened. bias: (n) or NULL. */
 void asd_bf16_product(const asd_pair_tile *t, int64_t m, int64_t n, int64_t k, const uint16_t *a,

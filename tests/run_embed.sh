@@ -49,7 +49,7 @@ embed 0 "${one[@]}" -o "$work/again.h5" --device cpu --precision bf16 --batch 3 
 check "bf16, --batch 3 -j 1" cmp "$work/again.h5" "$work/bf16.h5"
 embed 3 "${one[@]}" -o "$work/bf16.h5" --device cpu --precision fp32
 says err 'precision: was bf16, now fp32'
-rm -f "$work/again.h5" "$work/bf16.h5"
+rm -f "$work/again.h5"
 check "nothing else is left" test "$(find "$work" -maxdepth 1 -name '*e.h5*' | wc -l)" = 1
 embed 0 "${one[@]}" -o "$work/e.h5" --json
 says out '"state": "up to date"'
@@ -73,9 +73,12 @@ names = [s.decode() for s in e['clip'][:]]
 assert names == sorted(names) and names[0].startswith('fan/test/')
 m = json.loads(e.attrs['key_material'])
 assert m['encoder']['kind'] == 'beats' and m['pool'] == 'mean' and m['audio']['clips'] == len(names)
+assert m['device'] == 'cpu' and m['precision'] == 'fp32' and m['products'] in ('fma', 'plain')
+m = json.loads(h5py.File(sys.argv[4]).attrs['key_material'])
+assert m['precision'] == 'bf16' and m['products'] in ('avx512-bf16', 'fma', 'plain')
 assert not {'label', 'domain', 'condition'} & set(e)
 END
-    check "h5py reads it" $python "$work/read.py" "$work/files.h5" "$work/e.h5" "$clips"
+    check "h5py reads it" $python "$work/read.py" "$work/files.h5" "$work/e.h5" "$clips" "$work/bf16.h5"
 fi
 
 # --- options that would change nothing are refused ---

@@ -220,6 +220,17 @@ static void test_order_in_a_pair(void **state)
         }
 }
 
+/* The word for a cache's key is that of the tile that computes. */
+static void test_name(void **state)
+{
+    (void)state;
+    const asd_pair_tile *pairs = asd_pair_tile_best();
+    const char          *fp32 = asd_products_by(0), *bf16 = asd_products_by(1);
+    int                  plain = !strcmp(asd_tile_best()->name, "plain");
+    assert_string_equal(fp32, plain ? "plain" : "fma");
+    assert_string_equal(bf16, pairs ? pairs->name : fp32);
+}
+
 static const struct CMUnitTest cases[] = {
     ASD_CASE("bf16/numbers/every-one", test_every_number),
     ASD_CASE("bf16/numbers/lengths", test_lengths),
@@ -227,5 +238,6 @@ static const struct CMUnitTest cases[] = {
     ASD_CASE("bf16/product/bits-of-fp32-when-widened", test_widened_bits),
     ASD_CASE("bf16/product/bits-alone", test_bits_alone),
     ASD_CASE("bf16/product/order-in-a-pair", test_order_in_a_pair),
+    ASD_CASE("bf16/product/name", test_name),
 };
 ASD_TEST_MAIN(cases)

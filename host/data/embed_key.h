@@ -1,7 +1,8 @@
 /* embed_key.h - what an embedding was made from and how: equal keys, equal embeddings.
  *
  * A method is a JSON object of everything but the audio: encoder, weights, front-end, channel,
- * layers, pool, length, precision (written by whoever computes). The material of a file is its
+ * layers, pool, length, precision, kind of device and, on the CPU, what its products are made of
+ * (written by whoever computes). The material of a file is its
  * method and, under "audio", the number of clips and one hash over all names and their samples.
  * The key is the hash of the material's text, which is canonical: keys sorted, no spaces.
  */

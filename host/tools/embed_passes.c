@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/par.h"
 #include "data/embed_key.h"
+#include "kernels/cpu_bf16_product.h" /* asd_products_by */
 #include "tools/embed_cmd.h"
 
 #include <stdlib.h>
@@ -50,6 +51,10 @@ static asd_status method_of(const embed_job *j, const asd_embed_stream *s, const
                       length_method(&s->how), "precision",
                       j->args->recipe.precision == ASD_PRECISION_BF16 ? "bf16" : "fp32", "device",
                       j->gpu ? "cuda" : "cpu", "rate_hz", ASD_ENCODER_RATE_HZ);
+        if (o && !j->gpu)
+            json_object_set_new(
+                o, "products",
+                json_string(asd_products_by(j->args->recipe.precision == ASD_PRECISION_BF16)));
         if (o && s->how.layer == ASD_LAYER_ALL)
             json_object_set_new(o, "layer", json_string("all"));
         else if (o)
