@@ -9,7 +9,6 @@ set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g") # asserts stay
 
 file(GLOB FUZZED CONFIGURE_DEPENDS host/base/*.c host/audio/*.c host/nn/weights*.c host/nn/pt_*.c host/nn/st_header.c
      host/data/names.c host/score/csv.c cuda/*.c)
-list(FILTER FUZZED EXCLUDE REGEX "/weights_map\\.c$")
 add_library(asd_fuzzed STATIC ${FUZZED})
 target_include_directories(asd_fuzzed SYSTEM PRIVATE ${RANDOM123_INCLUDE})
 target_compile_options(asd_fuzzed PRIVATE -fsanitize=fuzzer-no-link ${FUZZ_CHECKS})
