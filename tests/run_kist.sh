@@ -74,6 +74,9 @@ lines 1 '^alone +FAIL '
 lines 8 '^ +[a-z]+: 4 of 4 clips differ'
 run 5 asd-eval audit "$work/leak.yaml" "${place[@]}" --alone 1 --cached --json
 says out '"passed": false'
+run 5 asd-eval audit "$work/leak.yaml" "${place[@]}" --alone 1 --cached --set 'score.fusion=[level=1]' \
+    --set 'score.detectors=["level = level | mahalanobis(cov=ledoit_wolf)"]'
+says err "level gives 2 of 2 clips another score" # not the fusion, whose name is before it
 run 0 asd-eval audit "$work/leak.yaml" "${place[@]}" --alone 1 --set transductive=true
 lines 1 '^alone +differs '
 says out "the recipe is transductive"

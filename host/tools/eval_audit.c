@@ -333,18 +333,32 @@ static void print_json(const audit *a)
     json_decref(root);
 }
 
-/* The first detector that broke a demanded check, for the error's text. */
+/* The first detector that broke this check; the fusion when no other did. NULL: it passed. */
+static const finding *culprit(const audit *a, int check, const char **label)
+{
+    const finding *first = NULL;
+    for (int64_t d = 0; d < a->label.n; ++d) {
+        const finding *f = &a->found[check][d];
+        if (f->differ && (!first || !strcmp(*label, "fused"))) {
+            *label = a->label.name[d];
+            first  = f;
+        }
+    }
+    return first;
+}
+
 static asd_status verdict(const audit *a)
 {
-    for (int c = 0; c < N_CHECKS; ++c)
-        for (int64_t d = 0; d < a->label.n && demanded(a, c); ++d)
-            if (a->found[c][d].differ)
-                return ASD_FAIL(ASD_E_CHECK,
-                                "audit of %s: %s: %s gives %lld of %lld clips another score (%s): "
-                                "it looks at more than the clip's sound",
-                                a->recipe->cfg.name, checks[c].about, a->label.name[d],
-                                (long long)a->found[c][d].differ, (long long)a->found[c][d].clips,
-                                a->found[c][d].worst);
+    const char *label = "";
+    for (int c = 0; c < N_CHECKS; ++c) {
+        const finding *f = demanded(a, c) ? culprit(a, c, &label) : NULL;
+        if (f)
+            return ASD_FAIL(ASD_E_CHECK,
+                            "audit of %s: %s: %s gives %lld of %lld clips another score (%s): it "
+                            "looks at more than the clip's sound",
+                            a->recipe->cfg.name, checks[c].about, label, (long long)f->differ,
+                            (long long)f->clips, f->worst);
+    }
     return ASD_OK;
 }
 
