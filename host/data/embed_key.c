@@ -76,15 +76,27 @@ asd_status asd_embed_key_method(const char *path, const char *material, char **m
     return *method ? ASD_OK : ASD_FAIL(ASD_E_OOM, "%s: no memory for its method", path);
 }
 
-static void value_text(const json_t *v, char *out, size_t size)
+/* 24 letters of a text from `from` on, or a whole value of another kind. */
+static void value_text(const json_t *v, size_t from, char *out, size_t size)
 {
-    char *text = v ? json_dumps(v, CANONICAL | JSON_ENCODE_ANY) : NULL;
-    if (v && json_is_string(v))
-        snprintf(out, size, "%.24s%s", json_string_value(v),
-                 strlen(json_string_value(v)) > 24 ? ".." : "");
+    char       *text   = v ? json_dumps(v, CANONICAL | JSON_ENCODE_ANY) : NULL;
+    const char *string = json_string_value(v);
+    if (string)
+        snprintf(out, size, "%s%.24s%s", from ? ".." : "", string + from,
+                 strlen(string + from) > 24 ? ".." : "");
     else
         snprintf(out, size, "%.60s", text ? text : "absent");
     free(text);
+}
+
+/* Where two texts must be shown from for the difference to be seen: 0, or shortly before it. */
+static size_t where_different(const json_t *was, const json_t *now)
+{
+    const char *a = json_string_value(was), *b = json_string_value(now);
+    size_t      n = 0;
+    while (a && b && a[n] && a[n] == b[n])
+        ++n;
+    return n > 16 ? n - 8 : 0;
 }
 
 static void compare(const char *path, const json_t *was, const json_t *now, FILE *out)
@@ -95,8 +107,9 @@ static void compare(const char *path, const json_t *was, const json_t *now, FILE
     if (was && now && json_equal(was, now))
         return;
     if (!json_is_object(was) || !json_is_object(now)) {
-        value_text(was, a, sizeof a);
-        value_text(now, b, sizeof b);
+        size_t from = where_different(was, now);
+        value_text(was, from, a, sizeof a);
+        value_text(now, from, b, sizeof b);
         fprintf(out, "%s: was %s, now %s; ", path, a, b);
         return;
     }
