@@ -31,10 +31,11 @@
 
 enum { LANES = 8 };
 enum { CHUNK = 16 };      /* rows searched for by a thread at a time */
-enum { ROOM = 1024 };     /* rows whose products are there at a time */
+enum { ROOM = 384 };      /* rows whose products are there at a time: of 1000, 1.5 MB */
 enum { MIRRORED = 4096 }; /* rows of a bank whose products with itself are all there: 64 MB */
 enum { BLOCK = 192 };     /* of those products; cpu_tile.c's pieces */
-enum { STRETCH = 256 };   /* bounds made at a time */
+enum { STRETCH = 64 };    /* bounds made at a time */
+enum { NOTED = 512 };     /* stretches whose least bound is kept */
 
 /* --- sums in double, the same for every width of vectors --- */
 
@@ -106,20 +107,43 @@ static double slack_of(const asd_bank *b, double length)
     return ldexp(length + b->reach, -50);
 }
 
-/* Lower (side -1) or upper (+1) bounds of the squared distances to rows [from, from + n). The last
- * terms are roundings of this sum and of square_between. */
-ASD_SIMD static void bounds(const asd_bank *b, const query *q, int64_t from, int64_t n, double side,
-                            double *out)
+/* By how much |u - v|^2 may be off: products are, by 2 e u v; rounding moves the lengths, by g at
+ * most, and both this sum and that of square_between. As a polynomial of v it is
+ *   (2 g + r (u + v)) (u + v) + 2 e u v + g^2 = r v^2 + b v + c,   rising. */
+typedef struct margin {
+    double r, b, c;
+} margin;
+
+static margin margin_of(const asd_bank *b, const query *q)
+{
+    const int64_t terms = ASD_TILE_DEPTH + b->D / ASD_TILE_DEPTH + 16;
+    const double  e = (double)terms * 0x1p-24, r = 0x1p-40, u = q->norm, g = q->slack;
+    return (margin){r, 2 * (e * u + g + r * u), (2 * g + r * u) * u + g * g};
+}
+
+/* Lower (side -1) or upper (+1) bounds of the squared distances to rows [from, from + n), infinity
+ * for the rest of a stretch. Returns the least. */
+ASD_SIMD static double bounds(const asd_bank *b, const query *q, const margin *m, int64_t from,
+                              int64_t n, double side, double *out)
 {
     const float  *product = q->product + from;
-    const double *norm    = b->norm + from;
-    const int64_t terms   = ASD_TILE_DEPTH + b->D / ASD_TILE_DEPTH + 16;
-    const double  e = (double)terms * 0x1p-24, u = q->norm, g = q->slack;
-    for (int64_t i = 0; i < n; ++i) {
-        double v = norm[i], sum = u + v, twice = 2 * u * v;
-        double margin = e * twice + (2 * g + 0x1p-40 * sum) * sum + g * g;
-        out[i]        = (u * u + v * v - twice * (double)product[i]) + side * margin;
-    }
+    const double *norm = b->norm + from, u = q->norm;
+    const double  square = 1 + side * m->r, linear = side * m->b, fixed = u * u + side * m->c;
+    double        least[LANES];
+    for (int64_t i = 0; i < n; ++i)
+        out[i] = (square * norm[i] + (linear - 2 * u * (double)product[i])) * norm[i] + fixed;
+    for (int64_t i = n; i < STRETCH; ++i)
+        out[i] = (double)INFINITY;
+    if (q->itself >= from && q->itself < from + n)
+        out[q->itself - from] = (double)INFINITY;
+    for (int k = 0; k < LANES; ++k)
+        least[k] = out[k];
+    for (int64_t i = LANES; i < STRETCH; i += LANES)
+        for (int k = 0; k < LANES; ++k)
+            least[k] = out[i + k] < least[k] ? out[i + k] : least[k];
+    for (int k = 1; k < LANES; ++k)
+        least[0] = least[k] < least[0] ? least[k] : least[0];
+    return least[0];
 }
 
 /* The k smallest of what it is shown, in rising order. */
@@ -151,30 +175,41 @@ static void start(smallest *s, int64_t k, int64_t zeros)
         show(s, 2); /* a cosine distance of 1, squared lengths being twice that */
 }
 
-/* Squared distances to the k nearest of group g. */
-static void search(const asd_bank *b, const query *q, int g, int64_t k, smallest *s)
+/* The k smallest upper bounds of group g, and the least of each stretch. */
+static void show_bounds(const asd_bank *b, const query *q, const margin *m, int g, smallest *s,
+                        double *least)
 {
-    double  bound[STRETCH], limit;
-    int64_t end = b->first[g + 1];
-    start(s, k, b->zeros[g]);
-    for (int64_t t = b->first[g]; t < end; t += STRETCH) {
-        int64_t n = end - t < STRETCH ? end - t : STRETCH;
-        bounds(b, q, t, n, 1, bound);
-        if (q->itself >= t && q->itself < t + n)
-            bound[q->itself - t] = (double)INFINITY;
-        limit = limit_of(s);
-        for (int64_t i = 0; i < n; ++i)
+    double  bound[STRETCH];
+    int64_t from = b->first[g], end = b->first[g + 1];
+    for (int64_t t = from, k = 0; t < end; t += STRETCH, ++k) {
+        double low   = bounds(b, q, m, t, end - t < STRETCH ? end - t : STRETCH, 1, bound);
+        double limit = limit_of(s);
+        if (k < NOTED)
+            least[k] = low;
+        for (int64_t i = 0; low < limit && i < STRETCH; ++i)
             if (bound[i] < limit) {
                 show(s, bound[i]);
                 limit = limit_of(s);
             }
     }
+}
+
+/* Squared distances to the k nearest of group g. */
+static void search(const asd_bank *b, const query *q, int g, int64_t k, smallest *s)
+{
+    double  bound[STRETCH], least[NOTED], limit;
+    margin  m = margin_of(b, q);
+    double  v = b->widest, most = 2 * ((m.r * v + m.b) * v + m.c); /* between bounds of a row */
+    int64_t from = b->first[g], end = b->first[g + 1];
+    start(s, k, b->zeros[g]);
+    show_bounds(b, q, &m, g, s, least);
     limit = limit_of(s);
     start(s, k, b->zeros[g]);
-    for (int64_t t = b->first[g]; t < end; t += STRETCH) {
-        int64_t n = end - t < STRETCH ? end - t : STRETCH;
-        bounds(b, q, t, n, -1, bound);
-        for (int64_t i = 0; i < n; ++i)
+    for (int64_t t = from, stretch = 0; t < end; t += STRETCH, ++stretch) {
+        if (stretch < NOTED && least[stretch] - most > limit)
+            continue;
+        bounds(b, q, &m, t, end - t < STRETCH ? end - t : STRETCH, -1, bound);
+        for (int64_t i = 0; i < STRETCH && t + i < end; ++i)
             if (bound[i] <= limit && t + i != q->itself) {
                 show(s, square_between(q->row, q->scale, b->row + (t + i) * b->D, b->scale[t + i],
                                        b->D));
@@ -470,8 +505,10 @@ static void fill_bank(bank_job *j)
     asd_par_ranges(b->n, CHUNK, copy_chunk, j);
     asd_par_ranges(b->D, COLUMNS, centre_chunk, j);
     asd_par_ranges(b->n, CHUNK, units_chunk, j);
-    for (int64_t t = 0; t < b->n; ++t)
-        longest = fmax(longest, b->scale[t] * j->length[b->origin[t]]);
+    for (int64_t t = 0; t < b->n; ++t) {
+        longest   = fmax(longest, b->scale[t] * j->length[b->origin[t]]);
+        b->widest = fmax(b->widest, b->norm[t]);
+    }
     for (int64_t d = 0; d < b->D; ++d)
         centre += b->centre[d] * b->centre[d];
     b->reach = longest + 2 * sqrt(centre);

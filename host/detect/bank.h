@@ -24,6 +24,7 @@ typedef struct asd_bank {
     double  *scale;    /* (n) 1, or 1 / length */
     double  *norm;     /* (n) lengths from the centre, of scaled rows */
     double  *centre;   /* (D) mean of the scaled rows */
+    double   widest;   /* largest norm */
     double   reach;    /* of the longest scaled row and the centre */
 } asd_bank;
 
