@@ -161,6 +161,35 @@ static void test_density(void **state)
         assert_near(loo[2 * i], density_of(axes, 5, wide[0] + i * D, 4, i), 1e-9);
 }
 
+/* Seven clips of one domain in six axes are equally far from each other. */
+static void test_density_of_few(void **state)
+{
+    enum { FEW = 7 };
+    static const unsigned char source[FEW];
+    (void)state;
+    float  rest[FEW * D];
+    double loo[2 * FEW], unused[2 * FEW], one[2];
+    make(5);
+    for (int out = -1; out < FEW; ++out) {
+        asd_pipeline   p;
+        int            n = out < 0 ? FEW : FEW - 1;
+        asd_train_rows t = {.n = n, .is_target = source, .n_streams = 1};
+        for (int i = 0, to = 0; i < FEW; ++i)
+            if (i != out)
+                memcpy(rest + to++ * D, x[0] + i * D, D * sizeof *rest);
+        t.stream[0] = (asd_clip_rows){rest, n, 1, D, NULL};
+        assert_ok(asd_pipeline_parse("a = near | local_density(k=3)", &p));
+        assert_ok(asd_pipeline_fit(&p, &t, "fan", out < 0 ? loo : unused));
+        if (out >= 0) {
+            t.stream[0] = (asd_clip_rows){x[0] + out * D, 1, 1, D, NULL};
+            assert_ok(asd_pipeline_score(&p, t.stream, NULL, "fan", one));
+            assert_near(one[0], loo[2 * out], 1e-12);
+            assert_true(fabs(one[0]) > 1e-3);
+        }
+        asd_pipeline_clear(&p);
+    }
+}
+
 /* --- boundary --- */
 
 static double quantile(double *d, int n, double q)
@@ -554,6 +583,7 @@ static void test_golden(void **state)
 static const struct CMUnitTest cases[] = {
     ASD_CASE("detect/golden/scikit-learn", test_golden),
     ASD_CASE("detect/local_density/definition", test_density),
+    ASD_CASE("detect/local_density/few-clips", test_density_of_few),
     ASD_CASE("detect/boundary/one-cluster", test_one_cluster),
     ASD_CASE("detect/boundary/domain-channel", test_domain_channel),
     ASD_CASE("detect/kmeans/heaps", test_kmeans),

@@ -5,10 +5,13 @@
  *   den(x) = mean over those K of each one's mean distance to its own K nearest others
  *   score  = ln(num + eps) - ln(den + eps)
  * The same for both domains: one head. Leave one out: the clip is nobody's neighbour; its K
- * neighbours take their next one instead. The axes are kept.
+ * neighbours take their next one instead. The axes are kept; but axes that hold all in which few
+ * clips vary put these equally far from each other, and then all is fitted again without the clip,
+ * which a line of the log says (as mahalanobis.c does).
  */
 #include "detect/basis.h"
 
+#include "base/log.h"
 #include "base/par.h"
 #include "kernels/cpu.h" /* ASD_SIMD */
 
@@ -164,23 +167,81 @@ static asd_status run(density_state *s, const asd_clip_rows *x, int training, do
     return st;
 }
 
-static asd_status density_fit(void *state, const void *params, const asd_train_rows *train,
-                              const char *what, double *loo, int *heads)
+static asd_status fit_all(density_state *s, const density_params *p, const asd_clip_rows *x,
+                          const unsigned char *is_target, const char *what, double *loo)
 {
-    density_state        *s    = state;
-    const density_params *p    = params;
-    const asd_clip_rows  *x    = &train->stream[0];
-    asd_basis_rule        rule = {.k = p->axes, .weight = p->weight};
-    s->k                       = p->k;
-    s->n                       = x->n;
-    s->room                    = s->k + 1 < s->n - 1 ? s->k + 1 : s->n - 1;
-    *heads                     = 1;
-    ASD_TRY(asd_basis_fit(&s->basis, x->x, x->n, x->D, train->is_target, &rule, what));
+    asd_basis_rule rule = {.k = p->axes, .weight = p->weight};
+    s->k                = p->k;
+    s->n                = x->n;
+    s->room             = s->k + 1 < s->n - 1 ? s->k + 1 : s->n - 1;
+    ASD_TRY(asd_basis_fit(&s->basis, x->x, x->n, x->D, is_target, &rule, what));
     s->bank = malloc((size_t)(s->basis.k * s->n) * sizeof *s->bank);
     s->near = malloc((size_t)(s->n * (s->k + 1)) * sizeof *s->near);
     if (!s->bank || !s->near)
         return ASD_FAIL(ASD_E_OOM, "%s: no memory for a bank of %lld clips", what, (long long)s->n);
     return run(s, x, 1, loo);
+}
+
+/* Scores are logarithms, so the size of a spread that is rounding needs no scale. */
+static int says_nothing(const double *loo, const unsigned char *is_target, int64_t n)
+{
+    double  low = INFINITY, high = -INFINITY;
+    int64_t sources = asd_count_domains(is_target, n).n[0];
+    for (int64_t i = 0; i < n; ++i)
+        if (!sources || !is_target[i]) {
+            low  = fmin(low, loo[2 * i]);
+            high = fmax(high, loo[2 * i]);
+        }
+    return (sources ? sources : n) > 2 && high - low <= 1e-9;
+}
+
+/* Each clip by a fit to the others. */
+static asd_status refit_each(const density_params *p, const asd_clip_rows *x,
+                             const unsigned char *is_target, const char *what, double *loo)
+{
+    int64_t        n = x->n, D = x->D;
+    float         *kept = malloc((size_t)(n * D) * sizeof *kept);
+    unsigned char *kind = malloc((size_t)n);
+    double        *own  = malloc((size_t)(2 * n) * sizeof *own);
+    asd_status     st   = kept && kind && own
+                              ? ASD_OK
+                              : ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld rows", what, (long long)n);
+    for (int64_t i = 0; i < n && !st; ++i) {
+        density_state s      = {0};
+        asd_clip_rows others = {kept, n - 1, 1, D, NULL}, one = {x->x + i * D, 1, 1, D, NULL};
+        memcpy(kept, x->x, (size_t)(i * D) * sizeof *kept);
+        memcpy(kept + i * D, x->x + (i + 1) * D, (size_t)((n - 1 - i) * D) * sizeof *kept);
+        memcpy(kind, is_target, (size_t)i);
+        memcpy(kind + i, is_target + i + 1, (size_t)(n - 1 - i));
+        st = fit_all(&s, p, &others, kind, what, own);
+        if (!st)
+            st = run(&s, &one, 0, loo + 2 * i);
+        density_clear(&s);
+    }
+    free(kept);
+    free(kind);
+    free(own);
+    return st;
+}
+
+static asd_status density_fit(void *state, const void *params, const asd_train_rows *train,
+                              const char *what, double *loo, int *heads)
+{
+    density_state       *s = state;
+    const asd_clip_rows *x = &train->stream[0];
+    *heads                 = 1;
+    ASD_TRY(fit_all(s, params, x, train->is_target, what, loo));
+    if (s->basis.k + 2 < x->n || !says_nothing(loo, train->is_target, x->n))
+        return ASD_OK;
+    asd_note("%s: %lld axes hold all in which its %lld training clips vary, so that they are "
+             "equally far from each other: each is scored by a fit to the others",
+             what, (long long)s->basis.k, (long long)x->n);
+    asd_status st = refit_each(params, x, train->is_target, what, loo);
+    if (st != ASD_E_NUMERIC)
+        return st;
+    for (int64_t i = 0; i < 2 * x->n; ++i)
+        loo[i] = 0; /* too few to do without one: no spread, not that of rounding */
+    return ASD_OK;
 }
 
 static asd_status density_score(const void *state, const asd_clip_rows *stream, double *score)
