@@ -89,6 +89,8 @@ done
 says err "want --encoder beats for this file"
 embed 2 --encoder level -o "$work/refused.h5" --channel far "${files[@]}"
 says err "--channel: level takes no parameters"
+embed 2 "${one[@]}" -f -o "$work"
+says err "is there and is no file"
 embed 2 --encoder none_such -o "$work/refused.h5" "${files[@]}"
 says err "; --list-encoders"
 

@@ -73,6 +73,8 @@ static asd_status compare_clips(asd_embed_job *j, const asd_embeddings *have, in
 
 static asd_status refuse(const asd_embed_job *j, const char *path, const char *why)
 {
+    if (!asd_is_file(path)) /* a folder, a device: nothing that -f should replace */
+        return ASD_FAIL(ASD_E_USAGE, "%s: is there and is no file, so it cannot become one", path);
     if (j->force) {
         asd_note("%s: made anew: %s", path, why);
         return ASD_OK;

@@ -68,8 +68,12 @@ static asd_status check_step(const char *text, const asd_pipeline *p, int last)
                         text, d->name);
     if (last && d->max_streams > 1 &&
         (p->n_streams < d->min_streams || p->n_streams > d->max_streams))
-        return ASD_FAIL(ASD_E_CONFIG, "detector \"%.200s\": %s takes %d to %d streams, not %d",
-                        text, d->name, d->min_streams, d->max_streams, p->n_streams);
+        return d->min_streams == d->max_streams
+                   ? ASD_FAIL(ASD_E_CONFIG, "detector \"%.200s\": %s takes %d streams, not %d",
+                              text, d->name, d->max_streams, p->n_streams)
+                   : ASD_FAIL(ASD_E_CONFIG,
+                              "detector \"%.200s\": %s takes %d to %d streams, not %d", text,
+                              d->name, d->min_streams, d->max_streams, p->n_streams);
     return ASD_OK;
 }
 
