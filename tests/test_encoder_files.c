@@ -147,6 +147,12 @@ static void test_adapter(void **state)
         "  \"r\": 4,\n  \"rank_pattern\": {},\n  \"revision\": null,\n"
         "  \"target_modules\": [\"v_proj\", \"q_proj\"],\n  \"use_dora\": false\n}\n";
     assert_ok(asd_write_file(path, config, strlen(config)));
+    t[7].dim[0] = R, t[7].dim[1] = C; /* the last of the pairs: those before it are not added */
+    assert_ok(asd_path(path, "%s/adapter_model.safetensors", folder));
+    ww_write(WW_SAFETENSORS, path, t, 8, NULL, 0);
+    assert_fails(asd_encoder_merge_adapter(e, folder), ASD_E_DATA, "want (r, 64) and (64, r)");
+    t[7].dim[0] = C, t[7].dim[1] = R;
+    ww_write(WW_SAFETENSORS, path, t, 8, NULL, 0);
     snprintf(hash, sizeof hash, "%s", asd_encoder_hash(e));
     assert_ok(asd_encoder_merge_adapter(e, folder));
     assert_string_not_equal(hash, asd_encoder_hash(e));

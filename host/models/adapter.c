@@ -117,19 +117,25 @@ static const asd_weight *find_half(const asd_weights *w, const char *layer, char
     return NULL;
 }
 
-static asd_status add_product(asd_encoder *e, const encoder_name *n, const asd_weights *w,
-                              const asd_weight *A, const asd_weight *B, double scale)
+static asd_status check_pair(const encoder_name *n, const asd_weights *w, const asd_weight *A,
+                             const asd_weight *B)
 {
-    char       a[64], b[64];
-    asd_status st = ASD_OK;
+    char a[64], b[64];
     if (A->n_dims != 2 || B->n_dims != 2 || A->dim[1] != n->dim[1] || B->dim[0] != n->dim[0] ||
         A->dim[0] != B->dim[1])
         return ASD_FAIL(ASD_E_DATA, "%s: %s is %s, %s is %s; want (r, %lld) and (%lld, r)", w->path,
                         A->name, asd_weight_shape_text(A, a, sizeof a), B->name,
                         asd_weight_shape_text(B, b, sizeof b), (long long)n->dim[1],
                         (long long)n->dim[0]);
-    float *xa = malloc((size_t)asd_weight_count(A) * sizeof *xa + 1);
-    float *xb = malloc((size_t)asd_weight_count(B) * sizeof *xb + 1);
+    return ASD_OK;
+}
+
+static asd_status add_product(asd_encoder *e, const encoder_name *n, const asd_weights *w,
+                              const asd_weight *A, const asd_weight *B, double scale)
+{
+    asd_status st = ASD_OK;
+    float     *xa = malloc((size_t)asd_weight_count(A) * sizeof *xa + 1);
+    float     *xb = malloc((size_t)asd_weight_count(B) * sizeof *xb + 1);
     if (!xa || !xb) {
         st = ASD_FAIL(ASD_E_OOM, "no memory for %s", A->name);
         goto done;
@@ -157,7 +163,8 @@ done:
     return st;
 }
 
-/* All pairs are looked for before the first is added, so that a refused adapter changes nothing. */
+/* All pairs are found and fit before the first is added, so that a refused adapter changes nothing.
+ */
 static asd_status merge(asd_encoder *e, const asd_weights *w, double scale, int apply)
 {
     asd_status    st   = ASD_OK;
@@ -181,8 +188,8 @@ static asd_status merge(asd_encoder *e, const asd_weights *w, double scale, int 
                           A ? 'A' : 'B', A ? 'B' : 'A');
             goto done;
         }
-        if (A && apply)
-            ASD_GO(done, st, add_product(e, n, w, A, B, scale));
+        if (A)
+            ASD_GO(done, st, apply ? add_product(e, n, w, A, B, scale) : check_pair(n, w, A, B));
     }
     for (int64_t i = 0; i < w->n; ++i)
         if (!used[i]) {
