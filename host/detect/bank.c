@@ -13,7 +13,7 @@
  *
  * 1000 rows of 768 by 1000: 1.5 GFLOP in fp32, half of that where rows meet each other. In double
  * it was the same at half the rate and less exact: 1 - x' y keeps 16 digits of 1, not of what is
- * left. Many rows within e of each other are all measured, which takes twice as long as that.
+ * left. Rows within e of each other are all measured: if all are, three times as long as that.
  *
  * e: a rounding is at most 2^-24 of what is rounded. A chain of ASD_TILE_DEPTH fused products, the
  * chains added up, and both factors rounded to fp32; 16 more for products of roundings, unfused
@@ -213,6 +213,8 @@ static void search(const asd_bank *b, const query *q, int g, int64_t k, smallest
             if (bound[i] <= limit && t + i != q->itself) {
                 show(s, square_between(q->row, q->scale, b->row + (t + i) * b->D, b->scale[t + i],
                                        b->D));
+                if (limit_of(s) == 0)
+                    return; /* nothing is nearer */
                 limit = fmin(limit, limit_of(s));
             }
     }

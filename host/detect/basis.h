@@ -44,7 +44,8 @@ extern const asd_panel_tile asd_panel_tile_all[];
 int                         asd_panel_tile_runs(asd_panel_tile tile); /* on this processor */
 
 /* Means by domain, and axes a_i such that the squared distance of x to domain m is the sum over i
- * of (a_i' (x - mean_m))^2: whitened principal axes, or the rows of an inverse Cholesky factor. */
+ * of (a_i' (x - mean_m))^2: whitened principal axes, or the rows of the inverse of a Cholesky
+ * factor, by solving with it. */
 typedef struct asd_basis {
     int64_t    D, k;
     int        one_centre; /* both domains share the mean of all rows */
