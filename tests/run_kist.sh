@@ -65,6 +65,8 @@ run 0 asd-eval compare "$work/kist-ulicp/scores/fused" "$work/kist-ulicpds/score
 says out '"schema": "asd.compare/1"'
 
 # --- what the audit is for ---
+run 3 asd-eval audit "$src/recipes/kist-ulicp.yaml" --smoke --data "$work/data" --run "$work/kist-ulicp" --seed 9
+says err "the run was embedded in another way than this audit does: encoder.key: was"
 printf 'base: %s\nname: leak\nscore: {normalise: z_test}\n' "$src/recipes/kist-ulicp.yaml" >"$work/leak.yaml"
 place=(--smoke --data "$work/data" --run "$work/kist-ulicp")
 run 5 asd-eval audit "$work/leak.yaml" "${place[@]}" --alone 2

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "data/embed_h5.h"
+#include "data/embed_key.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -105,6 +106,22 @@ static asd_status copy_rows(asd_embed_file *const file[2], const row_list *l,
     return st;
 }
 
+/* Other weights, precision or device would change scores, and no detector would be to blame. */
+static asd_status check_method(const char *reference, const asd_embeddings *const from[2])
+{
+    char      *was = NULL, *now = NULL, why[1024];
+    asd_status st = asd_embed_key_method(reference, from[0]->key_material, &was);
+    if (!st)
+        st = asd_embed_key_method(reference, from[1]->key_material, &now);
+    if (!st && strcmp(was, now) != 0)
+        st =
+            ASD_FAIL(ASD_E_DATA, "%s: the run was embedded in another way than this audit does: %s",
+                     reference, asd_embed_difference(was, now, why, sizeof why));
+    free(was);
+    free(now);
+    return st;
+}
+
 /* again: NULL for none. */
 static asd_status merge(const char *reference, const char *again, const audit_clip *clip, int64_t n,
                         const char *path)
@@ -119,10 +136,8 @@ static asd_status merge(const char *reference, const char *again, const audit_cl
         st = asd_embed_open(again, &file[1]);
     for (int i = 0; i < 2 && !st; ++i)
         from[i] = file[i] ? asd_embed_head(file[i]) : NULL;
-    if (!st && again && (from[0]->form != from[1]->form || from[0]->D != from[1]->D))
-        st = ASD_FAIL(ASD_E_DATA,
-                      "%s has %lld columns, embedded again %lld: not what the recipe embeds now",
-                      reference, (long long)from[0]->D, (long long)from[1]->D);
+    if (!st && again)
+        st = check_method(reference, from);
     if (!st)
         st = choose_rows(from, clip, n, &list);
     if (!st)
