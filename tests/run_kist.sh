@@ -64,6 +64,18 @@ says err "kist-ulicpd/scores: earlier: scores of before"
 run 0 asd-eval compare "$work/kist-ulicp/scores/fused" "$work/kist-ulicpds/scores/fused" --auc same-domain --bootstrap 50 --json
 says out '"schema": "asd.compare/1"'
 
+# --- streams of two runs of asd-embed ---
+cp -r "$work/kist-ulicp" "$work/mixed"
+place=(--smoke --data "$work/data" --run "$work/mixed")
+run 0 asd-embed "$src/recipes/kist-ulicp.yaml" "${place[@]}" -f --seed 9 --set 'embed.streams=["far = tiny_beats(channel=far)"]'
+run 3 asd-eval score "$src/recipes/kist-ulicp.yaml" "${place[@]}"
+says err "streams near and far were not embedded together: their weights differ"
+run 0 asd-data synth "$work/other" --machines fan,valve --train-source 24 --train-target 4 --test 2 --seconds 2 --seed 4
+run 0 asd-embed "$src/recipes/kist-ulicp.yaml" --smoke --data "$work/other" --run "$work/mixed" -f --set 'embed.streams=["far = tiny_beats(channel=far)"]'
+run 3 asd-eval score "$src/recipes/kist-ulicp.yaml" "${place[@]}"
+says err "their audio differ"
+place=(--smoke --data "$work/data" --run "$work/kist-ulicp")
+
 # --- what the audit is for ---
 run 3 asd-eval audit "$src/recipes/kist-ulicp.yaml" --smoke --data "$work/data" --run "$work/kist-ulicp" --seed 9
 says err "the run was embedded in another way than this audit does: encoder.key: was"

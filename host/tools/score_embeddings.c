@@ -15,6 +15,7 @@
 #include "tools/embed_cmd.h"
 #include "tools/open_device.h"
 #include "tools/score_device.h"
+#include "tools/score_stream.h"
 #include "tools/train_run.h"
 
 #include <math.h>
@@ -215,6 +216,23 @@ static asd_status open_recipe(embed_run *r)
     return st;
 }
 
+/* With the first stream that is open, and the first of the same encoder. */
+static asd_status check_with_others(const embed_run *r, int64_t s)
+{
+    const char *own  = score_file_head(&r->file[s])->key_material;
+    int         open = 0, same = 0;
+    for (int64_t k = 0; k < s && !same; ++k) {
+        if (!r->file[k].file && !r->file[k].whole.N)
+            continue;
+        same = !strcmp(r->parsed[k].encoder, r->parsed[s].encoder);
+        if (!open || same)
+            ASD_TRY(score_check_pair(&r->parsed[k], score_file_head(&r->file[k])->key_material,
+                                     &r->parsed[s], own));
+        open = 1;
+    }
+    return ASD_OK;
+}
+
 /* Streams that a detector reads; others may be missing. */
 static asd_status open_streams(embed_run *r)
 {
@@ -223,8 +241,10 @@ static asd_status open_streams(embed_run *r)
         for (int64_t k = 0; k < r->n_pipelines; ++k)
             for (int i = 0; i < r->pipeline[k].n_streams; ++i)
                 used |= !strcmp(r->pipeline[k].stream[i], r->file[s].name);
-        if (used)
-            ASD_TRY(score_file_open(&r->parsed[s], r->folder, r->recipe->path, &r->file[s]));
+        if (!used)
+            continue;
+        ASD_TRY(score_file_open(&r->parsed[s], r->folder, r->recipe->path, &r->file[s]));
+        ASD_TRY(check_with_others(r, s));
     }
     return ASD_OK;
 }

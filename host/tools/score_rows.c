@@ -42,7 +42,7 @@ void score_file_close(score_file *s)
     s->file = NULL;
 }
 
-static const asd_embeddings *head_of(const score_file *s)
+const asd_embeddings *score_file_head(const score_file *s)
 {
     return s->file ? asd_embed_head(s->file) : &s->whole;
 }
@@ -52,7 +52,7 @@ static asd_status read_rows(score_file *s, const score_group *g, const char *spl
                             const asd_clip *const *clip, int64_t n, float **own, int64_t **length,
                             asd_clip_rows *x)
 {
-    const asd_embeddings *head  = head_of(s);
+    const asd_embeddings *head  = score_file_head(s);
     int64_t               width = head->rows * head->D;
     *own                        = malloc((size_t)(n * width) * sizeof **own + 1);
     *length                     = malloc((size_t)n * sizeof **length + 1);

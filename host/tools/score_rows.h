@@ -21,6 +21,7 @@ typedef struct score_file {
 asd_status score_file_open(const asd_embed_stream *parsed, const char *run, const char *recipe,
                            score_file *f);
 void       score_file_close(score_file *f);
+const asd_embeddings *score_file_head(const score_file *f); /* of an open one */
 
 /* Clips of one machine and section. The data set must outlive it. */
 typedef struct score_group {

@@ -91,3 +91,28 @@ asd_status score_check_stream(const asd_embed_stream *s, const char *path, const
     json_decref(want);
     return st;
 }
+
+asd_status score_check_pair(const asd_embed_stream *a, const char *material_a,
+                            const asd_embed_stream *b, const char *material_b)
+{
+    static const char *const keys[] = {"audio", "precision", "device"};
+    json_t     *x = json_loads(material_a, 0, NULL), *y = json_loads(material_b, 0, NULL);
+    json_t     *weights[2]  = {json_object_get(json_object_get(x, "encoder"), "weights"),
+                               json_object_get(json_object_get(y, "encoder"), "weights")};
+    int         one_encoder = !strcmp(a->encoder, b->encoder) && weights[0] && weights[1];
+    const char *differs_in  = NULL;
+    for (int i = 0; i < (one_encoder ? 3 : 1); ++i) {
+        const json_t *was = json_object_get(x, keys[i]), *now = json_object_get(y, keys[i]);
+        if (was && now && !json_equal(was, now))
+            differs_in = keys[i];
+    }
+    if (one_encoder && !json_equal(weights[0], weights[1]))
+        differs_in = "weights";
+    json_decref(x);
+    json_decref(y);
+    return differs_in ? ASD_FAIL(ASD_E_DATA,
+                                 "streams %s and %s were not embedded together: their %s differ; "
+                                 "embed again",
+                                 a->name, b->name, differs_in)
+                      : ASD_OK;
+}
