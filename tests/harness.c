@@ -32,6 +32,15 @@ void asd_test_device(asd_gpu **gpu, asd_stream **s)
     assert_ok(asd_stream_new(*gpu, s));
 }
 
+void asd_test_skip_repetition(void)
+{
+    const char *haste = getenv("ASD_TEST_HASTE");
+    if (haste && !strcmp(haste, "once")) {
+        print_message("skipped: ASD_TEST_HASTE is once\n");
+        skip();
+    }
+}
+
 double asd_test_cosine(const float *a, const float *b, int64_t n)
 {
     double ab = 0, aa = 0, bb = 0;

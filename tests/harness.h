@@ -60,6 +60,9 @@ int asd_test_contains(const char *text, const char *part);
  */
 void asd_test_device(asd_gpu **gpu, asd_stream **s);
 
+/* Skips a case that only runs again what others run, and compares: with ASD_TEST_HASTE=once. */
+void asd_test_skip_repetition(void);
+
 /* Of the angle between two vectors of n. */
 double asd_test_cosine(const float *a, const float *b, int64_t n);
 
