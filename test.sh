@@ -7,7 +7,10 @@
 #   style       sources as clang-format and tests/run_style.sh want them
 #   cpu         gcc, warnings are errors, every test
 #   debug       gcc with AddressSanitizer and UndefinedBehaviorSanitizer; the unit tests, each op's small cases once
-#               (ASD_TEST_HASTE, see tests/test_ops.c), without the full-size encoders: memory is the same at any size
+#               (ASD_TEST_HASTE, see tests/test_ops.c) and no case that compares the bits of a second run, without the
+#               full-size encoders: memory is the same at any size. Uses of a stack after return are looked for in C,
+#               not in kernels on the shim. All of it, for half an hour: ASAN_OPTIONS=detect_stack_use_after_return=1
+#               build-debug/test_NAME_simt, one test after the other
 #   clang       clang, warnings are errors; the unit tests without large shapes, and without the kernels on the shim,
 #               which are compiled alone (gcc runs them in cpu and debug)
 #   cuda        nvcc, warnings are errors; no kernel spills unexplained; the programs start without CUDA's libraries.
