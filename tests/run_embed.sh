@@ -123,6 +123,10 @@ for round in 1 2 3; do
     check "its parts are gone" test ! -e "$work/.killed.h5.part"
     rm -f "$work/killed.h5"
 done
+touch "$work/.killed.h5.tmp-1" "$work/.killed.h5.h5.tmp-1" # of this file, killed while it was written; of another
+embed 0 "${one[@]}" -o "$work/killed.h5"
+check "nothing half written is left" test "$(cd "$work" && ls -d .killed.h5*)" = .killed.h5.h5.tmp-1
+rm "$work/.killed.h5.h5.tmp-1"
 check "it was killed at least three times ($kills)" test $kills -ge 3
 
 # --- shards ---

@@ -141,18 +141,36 @@ static int is_unfinished(const char *name)
     return tmp && tmp > name && tmp[5] && strspn(tmp + 5, "0123456789") == strlen(tmp + 5);
 }
 
-asd_status asd_remove_unfinished(const char *folder)
+/* base: NULL, or what NAME must be. */
+static asd_status remove_unfinished(const char *folder, const char *base)
 {
     asd_names  names;
     char       path[PATH_MAX];
-    asd_status st = asd_list_folder(folder, &names);
-    for (int64_t i = 0; i < names.n && !st; ++i)
-        if (is_unfinished(names.name[i]) &&
-            !(st = asd_path(path, "%s/%s", folder, names.name[i])) && unlink(path) &&
-            errno != ENOENT)
+    size_t     length = base ? strlen(base) : 0;
+    asd_status st     = asd_list_folder(folder, &names);
+    for (int64_t i = 0; i < names.n && !st; ++i) {
+        const char *name = names.name[i];
+        if (!is_unfinished(name) || (base && (strncmp(name + 1, base, length) != 0 ||
+                                              strncmp(name + 1 + length, ".tmp-", 5) != 0)))
+            continue;
+        if (!(st = asd_path(path, "%s/%s", folder, name)) && unlink(path) && errno != ENOENT)
             st = ASD_FAIL(ASD_E_IO, "%s: cannot remove: %s", path, strerror(errno));
+    }
     asd_names_free(&names);
     return st;
+}
+
+asd_status asd_remove_unfinished(const char *folder)
+{
+    return remove_unfinished(folder, NULL);
+}
+
+asd_status asd_remove_unfinished_of(const char *path)
+{
+    char        folder[PATH_MAX];
+    const char *base = asd_base_name(path);
+    ASD_TRY(asd_path(folder, "%.*s", (int)(base - path), path));
+    return remove_unfinished(*folder ? folder : ".", base);
 }
 
 asd_status asd_write_file(const char *path, const void *data, size_t size)

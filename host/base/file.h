@@ -34,6 +34,7 @@ void       asd_outfile_abandon(asd_outfile *f); /* remove the temporary file; sa
 /* Removes what killed processes left of outfiles in this folder. The caller knows that nobody else
  * is writing there. */
 asd_status asd_remove_unfinished(const char *folder);
+asd_status asd_remove_unfinished_of(const char *path); /* of this one file alone */
 
 /* Whole file into memory, with a terminating 0 not counted in *size. Free with free().
  * A file longer than max_bytes is ASD_E_DATA; a missing one ASD_E_DATA; other trouble ASD_E_IO. */

@@ -136,6 +136,7 @@ static asd_status lock_folder(asd_embed_parts *p)
         return ASD_FAIL(ASD_E_IO, "%s: cannot open: %s", path, strerror(errno));
     if (flock(p->lock, LOCK_EX | LOCK_NB))
         return ASD_FAIL(ASD_E_USAGE, "%s: another process is making this file", p->path);
+    ASD_TRY(asd_remove_unfinished_of(p->path)); /* killed while the parts were joined */
     return asd_remove_unfinished(p->folder);
 }
 

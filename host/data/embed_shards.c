@@ -185,7 +185,9 @@ asd_status asd_embed_join_if_last(const asd_embed_job *j, asd_embed_output *o)
             close(lock);
         return st;
     }
-    asd_status st = asd_embed_join_shards(o->path, j->n_shards, o->method, j->force);
+    asd_status st = asd_remove_unfinished_of(o->path);
+    if (!st)
+        st = asd_embed_join_shards(o->path, j->n_shards, o->method, j->force);
     close(lock);
     o->joined = !st;
     return st;

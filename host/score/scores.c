@@ -195,6 +195,7 @@ static asd_status write_column(const char *folder, const char *prefix, const asd
     asd_outfile f;
     ASD_TRY(asd_path(path, "%s/%s%s_section_%02d_test.csv", folder, prefix, set->machine,
                      set->section));
+    ASD_TRY(asd_remove_unfinished_of(path)); /* of a killed run */
     ASD_TRY(asd_outfile_open(&f, path));
     for (int64_t i = 0; i < set->n; ++i)
         if (decisions)
