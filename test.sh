@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# test.sh - install, build and run all tests, as CI does. Needs no GPU; about 40 minutes on two cores with ccache filled.
+# test.sh - install, build and run all tests, as CI does. Needs no GPU; 20 to 25 minutes on two cores with ccache filled,
+# by the processor time that its parts take.
 #
 #   ./test.sh            every stage
 #   ./test.sh STAGE...   only these: style cpu debug clang cuda bits quickstart
 #
 #   style       sources as clang-format and tests/run_style.sh want them
-#   cpu         gcc, warnings are errors, every test
+#   cpu         gcc, warnings are errors, every test; of the mutation test some places of each file, ASD_MUTANTS=all for
+#               every one of them (tests/run_mutants.sh)
 #   debug       gcc with AddressSanitizer and UndefinedBehaviorSanitizer; the unit tests, each op's small cases once
 #               (ASD_TEST_HASTE, see tests/test_ops.c) and no case that compares the bits of a second run, without the
 #               full-size encoders: memory is the same at any size. Uses of a stack after return are looked for in C,

@@ -16,8 +16,9 @@ as text; each mutant changes one place of it:
     add       if (add) becomes if (!add)
 
 A mutant is compiled as C++ for cuda/simt into a shared object, which LD_PRELOAD puts before the kernels that the test
-program was linked with, and the cases of the ops in that file are run. It is killed when a case fails, the program
-dies or it runs ten times as long as it should. A mutant that does not compile proves nothing and is not counted.
+program was linked with, and the cases of the ops in that file are run, cheap ones first; dear ones only when they
+launch a kernel of that file (which shows when its kernels are made to trap). It is killed when a case fails, the
+program dies or it runs ten times as long as it should. A mutant that does not compile proves nothing and is not counted.
 
 A survivor must be explained in tests/mutants.txt; an unexplained one fails, so does a kernel without a killed mutant,
 and an explanation that fits no mutant. See run_mutants.sh for how to call this.
