@@ -22,6 +22,9 @@ typedef struct asd_panels {
 asd_status asd_panels_new(asd_panels *p, int64_t D, int64_t k); /* zeroed; D <= ASD_MAX_COLUMNS */
 /* l: (D, D) column-major, of which the lower triangle is copied; its diagonal is not 0 */
 asd_status asd_panels_factor(asd_panels *p, int64_t D, const double *l);
+/* Numbers of p->a, by D, k and solves; those of a (as many) in memory of its own. */
+int64_t    asd_panels_numbers(const asd_panels *p);
+asd_status asd_panels_copy(asd_panels *p, const double *a);
 void       asd_panels_clear(asd_panels *p);
 /* Of a matrix, not of a factor. */
 static inline double *asd_panels_at(const asd_panels *p, int64_t row, int64_t column)

@@ -13,6 +13,7 @@
  * Leave one out: means and centroids of domains without the clip, exactly; axes, k-means' clusters
  * and radii are kept.
  */
+#include "detect/saved.h"
 #include "detect/basis.h"
 #include "detect/kmeans.h"
 
@@ -358,6 +359,23 @@ static asd_status boundary_score(const void *state, const asd_clip_rows *stream,
     return ASD_OK;
 }
 
+static void boundary_fields(void *state, const void *params, asd_saved *v)
+{
+    boundary_state *s     = state;
+    int64_t         heads = s->heads;
+    s->by                 = ((const boundary_params *)params)->by;
+    asd_saved_int(v, "heads", &heads, 1, 2);
+    asd_saved_int(v, "clusters", &s->clusters, s->by == BY_KMEANS ? 1 : 4,
+                  s->by == BY_KMEANS ? MAX_CLUSTERS : 4);
+    asd_saved_basis(v, "basis", &s->basis,
+                    s->by == BY_KMEANS ? asd_saved_joined(v) : asd_saved_width(v, 0));
+    asd_saved_values(v, "radius", s->radius, MAX_CLUSTERS);
+    if (!asd_saved_ok(v))
+        return;
+    s->heads = (int)heads;
+    asd_saved_reals(v, "centre", &s->centre, s->clusters * s->basis.k);
+}
+
 const asd_detector asd_detector_boundary = {
     .name         = "boundary",
     .about        = "radial excess over clusters of normal clips, and nearness of a border",
@@ -369,4 +387,5 @@ const asd_detector asd_detector_boundary = {
     .max_streams  = 2,
     .fit_rows     = boundary_fit,
     .score_rows   = boundary_score,
+    .fields       = boundary_fields,
 };

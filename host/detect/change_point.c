@@ -7,6 +7,7 @@
  * distance, has 0. Leave one out: the domain's mean without the clip's rows, exactly; the axes are
  * kept.
  */
+#include "detect/saved.h"
 #include "detect/basis.h"
 
 #include "base/par.h"
@@ -191,6 +192,21 @@ static asd_status drift_score(const void *state, const asd_clip_rows *stream, do
     return run(state, stream, NULL, score);
 }
 
+static void drift_fields(void *state, const void *params, asd_saved *v)
+{
+    drift_state *s     = state;
+    int64_t      heads = s->heads;
+    (void)params;
+    asd_saved_int(v, "heads", &heads, 1, 2);
+    s->n_streams = asd_saved_streams(v);
+    for (int c = 0; c < s->n_streams; ++c) {
+        size_t was = asd_saved_enter(v, "stream", c);
+        asd_saved_basis(v, "basis", &s->basis[c], asd_saved_width(v, c));
+        asd_saved_leave(v, was);
+    }
+    s->heads = (int)heads;
+}
+
 const asd_detector asd_detector_change_point = {
     .name         = "change_point",
     .about        = "drift of the distance from normal within a clip; takes time-patch streams",
@@ -203,4 +219,5 @@ const asd_detector asd_detector_change_point = {
     .many_rows    = 1,
     .fit_rows     = drift_fit,
     .score_rows   = drift_score,
+    .fields       = drift_fields,
 };

@@ -12,6 +12,7 @@
  * clips outside it. Clip number j of its domain, in the order given, is in fold j mod folds. Leave
  * one out: a training clip's rank among the others of the domain.
  */
+#include "detect/saved.h"
 #include "detect/basis.h"
 
 #include <cblas.h>
@@ -295,6 +296,28 @@ static asd_status conformity_score(const void *state, const asd_clip_rows *strea
     return st;
 }
 
+static void conformity_fields(void *state, const void *params, asd_saved *v)
+{
+    conformity_state        *s     = state;
+    const conformity_params *p     = params;
+    int64_t                  heads = s->heads;
+    s->as                          = p->as;
+    s->side                        = p->side;
+    asd_saved_int(v, "heads", &heads, 1, 2);
+    asd_saved_basis(v, "first", &s->model.basis[0], asd_saved_width(v, 0));
+    asd_saved_basis(v, "second", &s->model.basis[1], asd_saved_width(v, 1));
+    asd_saved_int(v, "source_clips", &s->n[0], 0, INT32_MAX);
+    asd_saved_int(v, "target_clips", &s->n[1], 0, INT32_MAX);
+    if (asd_saved_ok(v) && !(s->model.basis[0].value && s->model.basis[1].value))
+        asd_saved_wrong(v, "first");
+    if (!asd_saved_ok(v))
+        return;
+    s->heads = (int)heads;
+    asd_saved_panels(v, "ridge", &s->model.w, s->model.basis[1].k, s->model.basis[0].k);
+    asd_saved_reals(v, "source_residual", &s->r[0], s->n[0]);
+    asd_saved_reals(v, "target_residual", &s->r[1], s->n[1]);
+}
+
 const asd_detector asd_detector_conformity = {
     .name         = "conformity",
     .about        = "how badly the first stream is predicted from the second, ranked per domain",
@@ -306,4 +329,5 @@ const asd_detector asd_detector_conformity = {
     .max_streams  = 2,
     .fit_rows     = conformity_fit,
     .score_rows   = conformity_score,
+    .fields       = conformity_fields,
 };

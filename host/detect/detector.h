@@ -21,6 +21,7 @@ typedef struct asd_residual_stats asd_residual_stats; /* residual.h */
 typedef struct asd_clip_rows      asd_clip_rows;      /* embedding.h */
 typedef struct asd_train_rows     asd_train_rows;     /* embedding.h */
 typedef struct asd_rows_task      asd_rows_task;      /* on_device.h */
+typedef struct asd_saved          asd_saved;          /* saved.h */
 
 typedef struct asd_detector asd_detector;
 struct asd_detector {
@@ -50,6 +51,10 @@ struct asd_detector {
                            const char *what, double *loo, int *heads);
     /* score: (n, 2) */
     asd_status (*score_rows)(const void *state, const asd_clip_rows *stream, double *score);
+
+    /* On rows, and a step: what fit left, field by field; loading, state points at zeroed memory
+     * (saved.h). */
+    void (*fields)(void *state, const void *params, asd_saved *v);
 
     /* --- on rows, of many machines at once on a device; NULL: on the CPU alone --- */
     /* NULL: these parameters have a device form. Else what has none: "distance=euclidean". */
@@ -96,6 +101,7 @@ asd_status asd_detectors_check(char *const *text, int64_t n);
 void asd_detectors_list(FILE *out);
 /* A fresh state, after clearing the one before. ASD_E_OOM names `what`. */
 asd_status asd_detector_new_state(asd_detector_use *d, const char *what);
+void       asd_detector_drop_state(asd_detector_use *d);
 asd_status asd_detector_fit(asd_detector_use *d, const asd_residual_stats *stats, const char *what);
 void       asd_detector_clear(asd_detector_use *d);
 

@@ -174,11 +174,17 @@ void asd_detectors_list(FILE *out)
     }
 }
 
-asd_status asd_detector_new_state(asd_detector_use *d, const char *what)
+void asd_detector_drop_state(asd_detector_use *d)
 {
     if (d->state && d->detector->clear)
         d->detector->clear(d->state);
     free(d->state);
+    d->state = NULL;
+}
+
+asd_status asd_detector_new_state(asd_detector_use *d, const char *what)
+{
+    asd_detector_drop_state(d);
     if (!(d->state = calloc(1, d->detector->state_bytes + 1)))
         return ASD_FAIL(ASD_E_OOM, "%s: no memory for detector %s", what, d->detector->name);
     return ASD_OK;
@@ -192,9 +198,7 @@ asd_status asd_detector_fit(asd_detector_use *d, const asd_residual_stats *stats
 
 void asd_detector_clear(asd_detector_use *d)
 {
-    if (d->state && d->detector->clear)
-        d->detector->clear(d->state);
-    free(d->state);
+    asd_detector_drop_state(d);
     if (d->params)
         asd_opts_clear(d->detector->params, d->params);
     free(d->params);

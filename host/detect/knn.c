@@ -11,6 +11,7 @@
  * On a device (kernels/knn.h) distances are those of the CPU to 1e-7 of each: they are kept in
  * fp32.
  */
+#include "detect/saved.h"
 #include "detect/bank.h"
 #include "detect/on_device.h"
 #include "kernels/knn.h"
@@ -139,6 +140,35 @@ static asd_status knn_device(const void *params, asd_rows_task *task, int64_t n,
     return asd_in_stretches(&how, task, n, s);
 }
 
+static void knn_fields(void *state, const void *params, asd_saved *v)
+{
+    knn_state *s      = state;
+    asd_bank  *b      = &s->bank;
+    int64_t    groups = b->groups, columns = asd_saved_joined(v);
+    s->p      = *(const knn_params *)params;
+    b->cosine = s->p.distance == COSINE;
+    asd_saved_int(v, "groups", &groups, 1, 2);
+    asd_saved_int(v, "columns", &b->D, columns, columns);
+    asd_saved_int(v, "clips", &b->n, 0, INT32_MAX);
+    if (!asd_saved_ok(v))
+        return;
+    asd_saved_int(v, "source_clips", &b->first[1], 0, b->n);
+    asd_saved_int(v, "source_zeros", &b->zeros[0], 0, INT32_MAX);
+    asd_saved_int(v, "target_zeros", &b->zeros[1], 0, INT32_MAX);
+    if (!asd_saved_ok(v))
+        return;
+    b->groups   = (int)groups;
+    b->first[2] = b->n;
+    asd_saved_ints(v, "origin", &b->origin, b->n + b->zeros[0] + b->zeros[1]);
+    asd_saved_floats(v, "rows", &b->row, b->n * b->D);
+    asd_saved_floats(v, "units", &b->unit, b->n * b->D);
+    asd_saved_reals(v, "scale", &b->scale, b->n);
+    asd_saved_reals(v, "norm", &b->norm, b->n);
+    asd_saved_reals(v, "centre", &b->centre, b->D);
+    asd_saved_values(v, "widest", &b->widest, 1);
+    asd_saved_values(v, "reach", &b->reach, 1);
+}
+
 const asd_detector asd_detector_knn = {
     .name         = "knn",
     .about        = "distance to the nearest training clips; streams are joined",
@@ -149,6 +179,7 @@ const asd_detector asd_detector_knn = {
     .max_streams  = 1,
     .fit_rows     = knn_fit,
     .score_rows   = knn_score,
+    .fields       = knn_fields,
     .device_lacks = knn_lacks,
     .run_device   = knn_device,
 };

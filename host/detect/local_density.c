@@ -9,6 +9,7 @@
  * clips vary put these equally far from each other, and then all is fitted again without the clip,
  * which a line of the log says (as mahalanobis.c does).
  */
+#include "detect/saved.h"
 #include "detect/basis.h"
 
 #include "base/log.h"
@@ -250,6 +251,59 @@ static asd_status density_score(const void *state, const asd_clip_rows *stream, 
     return run(&copy, stream, 0, score);
 }
 
+static neighbour *near_at(const density_state *s, int64_t i)
+{
+    return &s->near[i / s->room * (s->k + 1) + i % s->room];
+}
+
+/* Of near the distances and the numbers, as many of each clip as are used. */
+static void near_saved(const density_state *s, asd_saved *v)
+{
+    int64_t n = s->n * s->room, *number = malloc((size_t)n * sizeof *number + 1);
+    double *d = malloc((size_t)n * sizeof *d + 1);
+    for (int64_t i = 0; i < n && d && number; ++i) {
+        d[i]      = near_at(s, i)->d;
+        number[i] = near_at(s, i)->i;
+    }
+    asd_saved_own(v, d);
+    asd_saved_own(v, number);
+    asd_saved_reals(v, "near.distance", &d, n);
+    asd_saved_ints(v, "near.clip", &number, n);
+}
+
+static void near_loaded(density_state *s, asd_saved *v)
+{
+    int64_t n = s->n * s->room, *number = NULL;
+    double *d = NULL;
+    asd_saved_reals(v, "near.distance", &d, n);
+    asd_saved_ints(v, "near.clip", &number, n);
+    if (asd_saved_ok(v) && !(s->near = malloc((size_t)(s->n * (s->k + 1)) * sizeof *s->near)))
+        asd_saved_own(v, NULL);
+    for (int64_t i = 0; i < n && asd_saved_ok(v); ++i) {
+        if (number[i] < 0 || number[i] >= s->n)
+            asd_saved_wrong(v, "near.clip");
+        *near_at(s, i) = (neighbour){d[i], number[i]};
+    }
+    free(d);
+    free(number);
+}
+
+static void density_fields(void *state, const void *params, asd_saved *v)
+{
+    density_state *s = state;
+    s->k             = ((const density_params *)params)->k;
+    asd_saved_int(v, "clips", &s->n, 2, INT32_MAX);
+    asd_saved_basis(v, "basis", &s->basis, asd_saved_joined(v));
+    if (!asd_saved_ok(v))
+        return;
+    s->room = s->k + 1 < s->n - 1 ? s->k + 1 : s->n - 1;
+    asd_saved_reals(v, "bank", &s->bank, s->basis.k * s->n);
+    if (asd_saved_ok(v) && asd_saved_loads(v))
+        near_loaded(s, v);
+    else if (asd_saved_ok(v))
+        near_saved(s, v);
+}
+
 const asd_detector asd_detector_local_density = {
     .name         = "local_density",
     .about        = "how much sparser a clip lies than its nearest training clips",
@@ -260,4 +314,5 @@ const asd_detector asd_detector_local_density = {
     .max_streams  = 1,
     .fit_rows     = density_fit,
     .score_rows   = density_score,
+    .fields       = density_fields,
 };

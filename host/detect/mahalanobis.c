@@ -15,6 +15,7 @@
  * is M - c r r', so v' (M - c r r')^-1 v = q_vv + c q_vr^2 / (1 - c q_rr),   q in the metric of
  * M^-1.
  */
+#include "detect/saved.h"
 #include "detect/mahalanobis.h"
 
 #include "base/log.h"
@@ -316,6 +317,16 @@ static asd_status maha_score(const void *state, const asd_clip_rows *stream, dou
     return distances(&s->basis, s->heads, stream->x, stream->n, score);
 }
 
+static void maha_fields(void *state, const void *params, asd_saved *v)
+{
+    maha_state *s     = state;
+    int64_t     heads = s->heads;
+    (void)params;
+    asd_saved_int(v, "heads", &heads, 1, 2);
+    asd_saved_basis(v, "basis", &s->basis, asd_saved_joined(v));
+    s->heads = (int)heads;
+}
+
 const asd_detector asd_detector_mahalanobis = {
     .name         = "mahalanobis",
     .about        = "distance to the domains' means in whitened axes; streams are joined",
@@ -326,6 +337,7 @@ const asd_detector asd_detector_mahalanobis = {
     .max_streams  = 1,
     .fit_rows     = maha_fit,
     .score_rows   = maha_score,
+    .fields       = maha_fields,
     .device_lacks = maha_lacks,
     .run_device   = maha_device,
 };

@@ -39,9 +39,26 @@ static asd_status allocate(asd_panels *p, int64_t D, int64_t k, int64_t numbers)
                            (long long)k);
 }
 
+int64_t asd_panels_numbers(const asd_panels *p)
+{
+    int64_t end = (p->k + COLUMNS - 1) / COLUMNS * COLUMNS;
+    return p->solves ? end * (end + COLUMNS) / 2 : end * p->D;
+}
+
 asd_status asd_panels_new(asd_panels *p, int64_t D, int64_t k)
 {
-    return allocate(p, D, k, (k + COLUMNS - 1) / COLUMNS * D * COLUMNS);
+    asd_panels shape = {.D = D, .k = k};
+    return allocate(p, D, k, asd_panels_numbers(&shape));
+}
+
+asd_status asd_panels_copy(asd_panels *p, const double *a)
+{
+    int64_t n      = asd_panels_numbers(p);
+    int     solves = p->solves;
+    ASD_TRY(allocate(p, p->D, p->k, n));
+    p->solves = solves;
+    memcpy(p->a, a, (size_t)n * sizeof *a);
+    return ASD_OK;
 }
 
 /* First number of the panel that begins with column c. That of a factor ends with its block on the
@@ -66,8 +83,8 @@ static void invert_block(const double *l, int64_t ld, int64_t width, double *to)
 
 asd_status asd_panels_factor(asd_panels *p, int64_t D, const double *l)
 {
-    int64_t end = (D + COLUMNS - 1) / COLUMNS * COLUMNS;
-    ASD_TRY(allocate(p, D, D, end * (end + COLUMNS) / 2));
+    asd_panels shape = {.D = D, .k = D, .solves = 1};
+    ASD_TRY(allocate(p, D, D, asd_panels_numbers(&shape)));
     p->solves = 1;
     for (int64_t c = 0; c < D; c += COLUMNS) {
         int64_t width = D - c < COLUMNS ? D - c : COLUMNS;

@@ -3,6 +3,7 @@
  * Each stream has its own axes. Domains count alike, row by row. Leaving a clip out later keeps the
  * axes that it took part in.
  */
+#include "detect/saved.h"
 #include "detect/basis.h"
 
 #include <stdlib.h>
@@ -73,6 +74,19 @@ static asd_status pca_map(const void *state, int stream, const asd_clip_rows *in
     return ASD_OK;
 }
 
+static void pca_fields(void *state, const void *params, asd_saved *v)
+{
+    pca_state *s = state;
+    s->whiten    = ((const pca_params *)params)->whiten;
+    for (int i = 0; i < asd_saved_streams(v); ++i) {
+        size_t was = asd_saved_enter(v, "stream", i);
+        asd_saved_basis(v, "basis", &s->basis[i], asd_saved_width(v, i));
+        if (asd_saved_ok(v) && !s->basis[i].value)
+            asd_saved_wrong(v, "basis");
+        asd_saved_leave(v, was);
+    }
+}
+
 const asd_detector asd_detector_pca = {
     .name         = "pca",
     .about        = "rows in their k principal axes",
@@ -83,4 +97,5 @@ const asd_detector asd_detector_pca = {
     .fit_map      = pca_fit,
     .map_width    = pca_width,
     .map          = pca_map,
+    .fields       = pca_fields,
 };

@@ -19,22 +19,25 @@ static const char *const dtype_name[ASD_NDTYPES] = {
 
 /* --- writing --- */
 
-static json_t *describe(const asd_st_entry *e, size_t from, size_t to)
+static json_t *describe(const asd_st_raw *e, size_t from, size_t to)
 {
     json_t *shape = json_array();
-    for (int i = 0; i < e->shape.n; ++i)
-        json_array_append_new(shape, json_integer(e->shape.d[i]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_name[e->dtype], "shape", shape,
-                     "data_offsets", (json_int_t)from, (json_int_t)to);
+    for (int i = 0; i < e->n_dims; ++i)
+        json_array_append_new(shape, json_integer(e->dim[i]));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", e->dtype, "shape", shape, "data_offsets",
+                     (json_int_t)from, (json_int_t)to);
 }
 
-static size_t bytes_of(asd_dtype t, asd_shape s)
+static size_t raw_bytes(const asd_st_raw *e)
 {
-    return (size_t)asd_count(s) * asd_dtype_size(t);
+    size_t n = e->element_bytes;
+    for (int i = 0; i < e->n_dims; ++i)
+        n *= (size_t)e->dim[i];
+    return n;
 }
 
 /* JSON knows UTF-8 only, and a name twice would leave data that no reader finds. */
-static asd_status check_entries(const char *path, const asd_st_entry *entry, int64_t n,
+static asd_status check_entries(const char *path, const asd_st_raw *entry, int64_t n,
                                 const char *const *metadata, int64_t n_meta)
 {
     for (int64_t i = 0; i < 2 * n_meta; ++i)
@@ -49,7 +52,7 @@ static asd_status check_entries(const char *path, const asd_st_entry *entry, int
     return ASD_OK;
 }
 
-static asd_status make_header(const char *path, const asd_st_entry *entry, int64_t n,
+static asd_status make_header(const char *path, const asd_st_raw *entry, int64_t n,
                               const char *const *metadata, int64_t n_meta, char **text)
 {
     json_t *root = json_object();
@@ -62,7 +65,7 @@ static asd_status make_header(const char *path, const asd_st_entry *entry, int64
         json_object_set_new(root, "__metadata__", meta);
     }
     for (int64_t i = 0; i < n; ++i) {
-        size_t bytes = bytes_of(entry[i].dtype, entry[i].shape);
+        size_t bytes = raw_bytes(&entry[i]);
         if (json_object_get(root, entry[i].name)) {
             json_decref(root);
             return ASD_FAIL(ASD_E_DATA, "%s: tensor %s twice", path, entry[i].name);
@@ -78,8 +81,8 @@ static asd_status make_header(const char *path, const asd_st_entry *entry, int64
                             (long long)n);
 }
 
-asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, int64_t n,
-                                 const char *const *metadata, int64_t n_meta)
+asd_status asd_safetensors_write_raw(const char *path, const asd_st_raw *entry, int64_t n,
+                                     const char *const *metadata, int64_t n_meta)
 {
     asd_outfile f;
     char       *header;
@@ -95,10 +98,30 @@ asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, in
         fwrite(header, 1, length, f.stream);
         fwrite("        ", 1, padded - length, f.stream); /* the format pads with spaces */
         for (int64_t i = 0; i < n; ++i)
-            fwrite(entry[i].data, 1, bytes_of(entry[i].dtype, entry[i].shape), f.stream);
+            fwrite(entry[i].data, 1, raw_bytes(&entry[i]), f.stream);
         st = asd_outfile_commit(&f);
     }
     free(header);
+    return st;
+}
+
+asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, int64_t n,
+                                 const char *const *metadata, int64_t n_meta)
+{
+    asd_st_raw *raw = calloc((size_t)n + 1, sizeof *raw);
+    if (!raw)
+        return ASD_FAIL(ASD_E_OOM, "%s: no memory for %lld tensors", path, (long long)n);
+    for (int64_t i = 0; i < n; ++i) {
+        const asd_st_entry *e = &entry[i];
+        raw[i]                = (asd_st_raw){.name          = e->name,
+                                             .dtype         = dtype_name[e->dtype],
+                                             .element_bytes = asd_dtype_size(e->dtype),
+                                             .n_dims        = e->shape.n,
+                                             .data          = e->data};
+        memcpy(raw[i].dim, e->shape.d, sizeof raw[i].dim);
+    }
+    asd_status st = asd_safetensors_write_raw(path, raw, n, metadata, n_meta);
+    free(raw);
     return st;
 }
 
@@ -196,6 +219,6 @@ asd_status asd_safetensors_get(const asd_safetensors *s, const char *name, asd_d
         return ASD_FAIL(ASD_E_DATA, "%s: tensor %s is %s %s, want %s %s", s->path, name,
                         dtype_name[t->dtype], asd_shape_text(t->shape, found, sizeof found),
                         dtype_name[dtype], asd_shape_text(shape, wanted, sizeof wanted));
-    memcpy(to, t->data, bytes_of(dtype, shape));
+    memcpy(to, t->data, (size_t)asd_count(shape) * asd_dtype_size(dtype));
     return ASD_OK;
 }

@@ -24,9 +24,21 @@ typedef struct asd_st_entry {
     const void *data;
 } asd_st_entry;
 
+/* The same of any type that the format has: "F64", 8 bytes an element. */
+typedef struct asd_st_raw {
+    const char *name;
+    const char *dtype;
+    size_t      element_bytes;
+    int         n_dims;
+    int64_t     dim[ASD_MAX_DIMS];
+    const void *data;
+} asd_st_raw;
+
 /* metadata: n_meta pairs key, text. ASD_E_DATA for a name that is not UTF-8 or comes twice. */
 asd_status asd_safetensors_write(const char *path, const asd_st_entry *entry, int64_t n,
                                  const char *const *metadata, int64_t n_meta);
+asd_status asd_safetensors_write_raw(const char *path, const asd_st_raw *entry, int64_t n,
+                                     const char *const *metadata, int64_t n_meta);
 
 /* --- reading --- */
 
