@@ -405,7 +405,6 @@ static __global__ void __launch_bounds__(THREADS, 1)
                                               at.keys);
         cp_async_commit();
         cp_async_wait<0>();
-        wgmma_filled();
         __syncthreads();
         pass_over<GATED>(m, s, pass, uses, p.P, at.keys, mean, dt, fetch, dk, dv);
         if (to) {
