@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# test.sh - install, build and run all tests, as CI does. Needs no GPU; 20 to 25 minutes on two cores with ccache filled,
-# by the processor time that its parts take.
+# test.sh - install, build and run all tests, as CI does. Needs no GPU; about 25 minutes on two cores with ccache filled.
 #
 #   ./test.sh            every stage
 #   ./test.sh STAGE...   only these: style cpu debug clang cuda bits quickstart
