@@ -12,6 +12,7 @@
 #include "kernels/cpu_bf16_product.h"
 
 #include <math.h>
+#include <string.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -20,69 +21,52 @@
 enum { CHAINS = 12 };
 
 /* Chains by name: gcc keeps arrays of vectors in memory. */
-#define TWELVE(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
+#define TWELVE(DO, ...)                                                                            \
+    DO(0, __VA_ARGS__)                                                                             \
+    DO(1, __VA_ARGS__)                                                                             \
+    DO(2, __VA_ARGS__)                                                                             \
+    DO(3, __VA_ARGS__)                                                                             \
+    DO(4, __VA_ARGS__)                                                                             \
+    DO(5, __VA_ARGS__)                                                                             \
+    DO(6, __VA_ARGS__)                                                                             \
+    DO(7, __VA_ARGS__)                                                                             \
+    DO(8, __VA_ARGS__)                                                                             \
+    DO(9, __VA_ARGS__)                                                                             \
+    DO(10, __VA_ARGS__)                                                                            \
+    DO(11, __VA_ARGS__)
+#define START(i, vector, set) vector s##i = set(1 + 0.125f * i);
+#define STEP(i, step) s##i = step(s##i);
+#define END(i, add) all = add(all, s##i);
+
+/* float name(int64_t steps): twelve chains of `vector`, set(x) fills one, step(s) is what is
+ * measured, add(a, b) joins two. */
+#define RUN(name, attribute, vector, set, step, add)                                               \
+    attribute static float name(int64_t steps)                                                     \
+    {                                                                                              \
+        float  first;                                                                              \
+        vector all = set(0.0f);                                                                    \
+        TWELVE(START, vector, set)                                                                 \
+        for (int64_t n = 0; n < steps; ++n) {                                                      \
+            TWELVE(STEP, step)                                                                     \
+        }                                                                                          \
+        TWELVE(END, add)                                                                           \
+        memcpy(&first, &all, sizeof first);                                                        \
+        return first;                                                                              \
+    }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static float run_avx2(int64_t steps)
-{
-    const __m256 m = _mm256_set1_ps(0.75f), c = _mm256_set1_ps(0.25f);
-#define START(i) __m256 s##i = _mm256_set1_ps(1 + 0.125f * i);
-#define STEP(i) s##i = _mm256_fmadd_ps(s##i, m, c);
-#define END(i) all = _mm256_add_ps(all, s##i);
-    TWELVE(START)
-    for (int64_t n = 0; n < steps; ++n) {
-        TWELVE(STEP)
-    }
-    __m256 all = _mm256_setzero_ps();
-    TWELVE(END)
-#undef START
-#undef STEP
-#undef END
-    float out[8];
-    _mm256_storeu_ps(out, all);
-    return out[0];
-}
+#define STEP_AVX2(s) _mm256_fmadd_ps(s, _mm256_set1_ps(0.75f), _mm256_set1_ps(0.25f))
+RUN(run_avx2, __attribute__((target("avx2,fma"))), __m256, _mm256_set1_ps, STEP_AVX2, _mm256_add_ps)
 
-__attribute__((target("avx512f"))) static float run_avx512(int64_t steps)
-{
-    const __m512 m = _mm512_set1_ps(0.75f), c = _mm512_set1_ps(0.25f);
-#define START(i) __m512 s##i = _mm512_set1_ps(1 + 0.125f * i);
-#define STEP(i) s##i = _mm512_fmadd_ps(s##i, m, c);
-#define END(i) all = _mm512_add_ps(all, s##i);
-    TWELVE(START)
-    for (int64_t n = 0; n < steps; ++n) {
-        TWELVE(STEP)
-    }
-    __m512 all = _mm512_setzero_ps();
-    TWELVE(END)
-#undef START
-#undef STEP
-#undef END
-    float out[16];
-    _mm512_storeu_ps(out, all);
-    return out[0];
-}
+#define STEP_AVX512(s) _mm512_fmadd_ps(s, _mm512_set1_ps(0.75f), _mm512_set1_ps(0.25f))
+RUN(run_avx512, __attribute__((target("avx512f"))), __m512, _mm512_set1_ps, STEP_AVX512,
+    _mm512_add_ps)
 
 /* s += a b of pairs, both 0: a sum that grew would end where it no longer changes. */
-__attribute__((target("avx512f,avx512bf16"))) static float run_avx512_bf16(int64_t steps)
-{
-    const __m512bh zero = (__m512bh)_mm512_setzero_si512();
-#define START(i) __m512 s##i = _mm512_set1_ps(1 + 0.125f * i);
-#define STEP(i) s##i = _mm512_dpbf16_ps(s##i, zero, zero);
-#define END(i) all = _mm512_add_ps(all, s##i);
-    TWELVE(START)
-    for (int64_t n = 0; n < steps; ++n) {
-        TWELVE(STEP)
-    }
-    __m512 all = _mm512_setzero_ps();
-    TWELVE(END)
-#undef START
-#undef STEP
-#undef END
-    float out[16];
-    _mm512_storeu_ps(out, all);
-    return out[0];
-}
+#define NO_PAIRS ((__m512bh)_mm512_setzero_si512())
+#define STEP_PAIRS(s) _mm512_dpbf16_ps(s, NO_PAIRS, NO_PAIRS)
+RUN(run_avx512_bf16, __attribute__((target("avx512f,avx512bf16"))), __m512, _mm512_set1_ps,
+    STEP_PAIRS, _mm512_add_ps)
 
 static const bench_chains avx512_bf16 = {"avx512-bf16, pairs of bf16", 1, CHAINS * 16 * 2 * 2,
                                          run_avx512_bf16};
@@ -91,24 +75,11 @@ static const bench_chains avx2        = {"avx2 fma, fp32", 0, CHAINS * 8 * 2, ru
 #endif
 
 /* Multiply, then add: what kernels/cpu_tile.c's plain tile does. */
-static float run_plain(int64_t steps)
-{
-    typedef float four __attribute__((vector_size(16)));
-    const four    m = {0.75f, 0.75f, 0.75f, 0.75f}, c = {0.25f, 0.25f, 0.25f, 0.25f};
-#define START(i) four s##i = {1 + 0.125f * i, 1, 1, 1};
-#define STEP(i) s##i = s##i * m + c;
-#define END(i) all += s##i;
-    TWELVE(START)
-    for (int64_t n = 0; n < steps; ++n) {
-        TWELVE(STEP)
-    }
-    four all = {0};
-    TWELVE(END)
-#undef START
-#undef STEP
-#undef END
-    return all[0];
-}
+typedef float four __attribute__((vector_size(16)));
+#define SET_FOUR(x) ((four){x, x, x, x})
+#define STEP_FOUR(s) ((s)*SET_FOUR(0.75f) + SET_FOUR(0.25f))
+#define ADD_FOUR(a, b) ((a) + (b))
+RUN(run_plain, , four, SET_FOUR, STEP_FOUR, ADD_FOUR)
 
 static const bench_chains plain = {"multiply and add, fp32", 0, CHAINS * 4 * 2, run_plain};
 
