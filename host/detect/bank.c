@@ -22,6 +22,7 @@
 #include "detect/bank.h"
 
 #include "base/par.h"
+#include "detect/basis.h"
 #include "kernels/cpu.h"
 #include "kernels/cpu_tile.h"
 
@@ -29,7 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LANES = 8 };
+enum { LANES = ASD_DETECT_LANES };
 enum { CHUNK = 16 };      /* rows searched for by a thread at a time */
 enum { ROOM = 384 };      /* rows whose products are there at a time: of 1000, 1.5 MB */
 enum { MIRRORED = 4096 }; /* rows of a bank whose products with itself are all there: 64 MB */
@@ -38,11 +39,6 @@ enum { STRETCH = 64 };    /* bounds made at a time */
 enum { NOTED = 512 };     /* stretches whose least bound is kept */
 
 /* --- sums in double, the same for every width of vectors --- */
-
-static double lanes_sum(const double *s)
-{
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
 
 /* |s x - t y|^2 */
 ASD_SIMD static double square_between(const float *x, double s, const float *y, double t, int64_t D)
@@ -58,7 +54,7 @@ ASD_SIMD static double square_between(const float *x, double s, const float *y, 
         double r = (double)x[d + k] * s - (double)y[d + k] * t;
         sum[k] += r * r;
     }
-    return lanes_sum(sum);
+    return asd_detect_lanes_sum(sum);
 }
 
 /* |s x - c|^2 */
@@ -75,7 +71,7 @@ ASD_SIMD static double square_from(const float *x, double s, const double *c, in
         double r = (double)x[d + k] * s - c[d + k];
         sum[k] += r * r;
     }
-    return lanes_sum(sum);
+    return asd_detect_lanes_sum(sum);
 }
 
 static double length_of(const float *x, int64_t D)

@@ -22,7 +22,7 @@
 #include <string.h>
 
 enum { BLOCK = 128 }; /* columns of one product */
-enum { LANES = 8 };   /* running sums, added up in one order: the same for every vector width */
+enum { LANES = ASD_DETECT_LANES };
 
 asd_counts asd_count_domains(const unsigned char *is_target, int64_t n)
 {
@@ -487,7 +487,7 @@ ASD_SIMD double asd_dot(const double *a, const double *b, int64_t n)
             sum[k] += a[i + k] * b[i + k];
     for (int k = 0; i + k < n; ++k)
         sum[k] += a[i + k] * b[i + k];
-    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+    return asd_detect_lanes_sum(sum);
 }
 
 ASD_SIMD static double square_between(const double *a, const double *b, int64_t n)
@@ -499,7 +499,7 @@ ASD_SIMD static double square_between(const double *a, const double *b, int64_t 
             sum[k] += (a[i + k] - b[i + k]) * (a[i + k] - b[i + k]);
     for (int k = 0; i + k < n; ++k)
         sum[k] += (a[i + k] - b[i + k]) * (a[i + k] - b[i + k]);
-    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+    return asd_detect_lanes_sum(sum);
 }
 
 double asd_basis_distance(const asd_basis *b, const double *y, int domain)

@@ -94,6 +94,12 @@ asd_status asd_basis_ledoit_wolf(asd_basis *b, const float *x, int64_t n, int64_
                                  double *shrinkage, asd_basis *held_out);
 /* y: (n, k) whitened coordinates from b->mean. */
 void asd_basis_project(const asd_basis *b, const float *x, int64_t n, double *y);
+/* Running sums, added up in one order: the same for every width of vectors. */
+enum { ASD_DETECT_LANES = 8 };
+static inline double asd_detect_lanes_sum(const double s[ASD_DETECT_LANES])
+{
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
 /* sum of a[i] b[i], the same on every processor; a may be b */
 double asd_dot(const double *a, const double *b, int64_t n);
 /* |y - target_m| of one projected row */
