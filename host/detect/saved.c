@@ -131,22 +131,11 @@ static const void *find(asd_saved *v, const char *name, asd_wdtype dtype, int64_
     return NULL;
 }
 
-static void in_place(asd_saved *v, const char *name, asd_wdtype dtype, void *x, int64_t n)
+/* allocate: *x is made by malloc when loading, once the file is known to hold as much. */
+static void values(asd_saved *v, const char *name, asd_wdtype dtype, void **x, int64_t n,
+                   int allocate)
 {
-    if (v->st)
-        return;
-    if (!v->from) {
-        keep(v, name, dtype, x, n, 0);
-        return;
-    }
-    const void *data = find(v, name, dtype, n);
-    if (data && n)
-        memcpy(x, data, (size_t)n * asd_wdtype_bytes(dtype));
-}
-
-/* Memory is taken once the file is known to hold as much. */
-static void allocated(asd_saved *v, const char *name, asd_wdtype dtype, void **x, int64_t n)
-{
+    size_t bytes = (size_t)n * asd_wdtype_bytes(dtype);
     if (v->st)
         return;
     ASD_ASSERT(n >= 0);
@@ -157,10 +146,10 @@ static void allocated(asd_saved *v, const char *name, asd_wdtype dtype, void **x
     const void *data = find(v, name, dtype, n);
     if (!data)
         return;
-    if (!(*x = malloc((size_t)n * asd_wdtype_bytes(dtype) + 1)))
+    if (allocate && !(*x = malloc(bytes + 1)))
         v->st = ASD_FAIL(ASD_E_OOM, "%s: no memory for %s", v->path, name);
     else if (n)
-        memcpy(*x, data, (size_t)n * asd_wdtype_bytes(dtype));
+        memcpy(*x, data, bytes);
 }
 
 void asd_saved_int(asd_saved *v, const char *name, int64_t *x, int64_t least, int64_t most)
@@ -172,7 +161,8 @@ void asd_saved_int(asd_saved *v, const char *name, int64_t *x, int64_t least, in
         keep(v, name, ASD_W_I64, NULL, 1, *x);
         return;
     }
-    in_place(v, name, ASD_W_I64, x, 1);
+    void *p = x;
+    values(v, name, ASD_W_I64, &p, 1, 0);
     full_name(v, name, &full);
     if (!v->st && (*x < least || *x > most))
         v->st = ASD_FAIL(ASD_E_DATA, "%s: %s is %lld, want %lld to %lld", v->path, full,
@@ -181,27 +171,28 @@ void asd_saved_int(asd_saved *v, const char *name, int64_t *x, int64_t least, in
 
 void asd_saved_values(asd_saved *v, const char *name, double *x, int64_t n)
 {
-    in_place(v, name, ASD_W_F64, x, n);
+    void *p = x;
+    values(v, name, ASD_W_F64, &p, n, 0);
 }
 
 void asd_saved_reals(asd_saved *v, const char *name, double **x, int64_t n)
 {
     void *p = *x;
-    allocated(v, name, ASD_W_F64, &p, n);
+    values(v, name, ASD_W_F64, &p, n, 1);
     *x = p;
 }
 
 void asd_saved_floats(asd_saved *v, const char *name, float **x, int64_t n)
 {
     void *p = *x;
-    allocated(v, name, ASD_W_F32, &p, n);
+    values(v, name, ASD_W_F32, &p, n, 1);
     *x = p;
 }
 
 void asd_saved_ints(asd_saved *v, const char *name, int64_t **x, int64_t n)
 {
     void *p = *x;
-    allocated(v, name, ASD_W_I64, &p, n);
+    values(v, name, ASD_W_I64, &p, n, 1);
     *x = p;
 }
 
